@@ -1,0 +1,1 @@
+//! File ops over trees.

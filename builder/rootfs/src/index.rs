@@ -1,0 +1,120 @@
+//! The metadata of every entry of a stratum or of a merged tree, sorted by path bytes.
+
+use std::collections::BTreeMap;
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A directory.
+    Dir,
+    /// A regular file; its bytes are at the entry's origin.
+    File,
+    /// A symbolic link; its target is in [`Extra::link`].
+    Symlink,
+    /// A character device; numbers in [`Extra::rdev`].
+    CharDev,
+    /// A block device; numbers in [`Extra::rdev`].
+    BlockDev,
+    /// A named pipe.
+    Fifo,
+    /// A socket (only ever found in directories; a tar can't hold one).
+    Socket,
+    /// A hard link of a layer tar to a path that this layer does not hold: [`Extra::link`] is that
+    /// path. Only in a single stratum's index; merging resolves it.
+    HardLink,
+    /// The path is deleted from the strata below. Only in a single stratum's index.
+    Whiteout,
+}
+
+/// Seconds since 1970 and nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mtime {
+    /// Seconds.
+    pub secs: i64,
+    /// 0 ..= 999_999_999.
+    pub nanos: u32,
+}
+
+/// What only few entries have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extra {
+    /// A symlink's target, or the path that a [`Kind::HardLink`] names.
+    pub link: Vec<u8>,
+    /// Extended attributes by full name (`security.capability`), raw values.
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Device numbers, (major, minor).
+    pub rdev: (u32, u32),
+    /// In a directory stratum: the path below the stratum's root that holds the bytes, when it is
+    /// not the entry's own path (a merged hard link whose target is another name). Else empty.
+    pub origin: Vec<u8>,
+}
+
+/// One entry. About 100 bytes and its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Relative to the root, no leading `/` or `./`, no `.`, `..` or empty component, no trailing
+    /// slash. The root itself is the empty path.
+    pub path: Box<[u8]>,
+    /// What it is.
+    pub kind: Kind,
+    /// Permission, set-id and sticky bits, `0..=0o7777`.
+    pub mode: u16,
+    /// Hides what the strata below have in this directory. Only in a single stratum's index.
+    pub opaque: bool,
+    /// Owner inside the image.
+    pub uid: u32,
+    /// Group inside the image.
+    pub gid: u32,
+    /// Last modification.
+    pub mtime: Mtime,
+    /// Bytes of a regular file, else 0.
+    pub size: u64,
+    /// Position in [`Tree`]'s list of strata; 0 in a single stratum's index.
+    pub stratum: u32,
+    /// Where a file's bytes start in a tar stratum; 0 in a directory stratum.
+    pub offset: u64,
+    /// Entries of one index with the same number other than 0 are hard links of one another; they
+    /// have the same metadata and origin.
+    pub link_group: u32,
+    /// What only few entries have.
+    pub extra: Option<Box<Extra>>,
+}
+
+impl Entry {
+    /// A symlink's or unresolved hard link's target; empty for others.
+    pub fn link(&self) -> &[u8] {
+        self.extra.as_ref().map_or(&[], |x| &x.link)
+    }
+
+    /// Device numbers, (major, minor).
+    pub fn rdev(&self) -> (u32, u32) {
+        self.extra.as_ref().map_or((0, 0), |x| x.rdev)
+    }
+}
+
+/// Entries sorted by path bytes, no path twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    entries: Vec<Entry>,
+}
+
+impl Index {
+    /// Sorts the entries; of two with one path the later one counts (as in a tar).
+    pub fn new(mut entries: Vec<Entry>) -> Self {
+        entries.sort_by(|a, b| a.path.cmp(&b.path)); // stable, so "later" survives
+        entries.reverse();
+        entries.dedup_by(|a, b| a.path == b.path);
+        entries.reverse();
+        Self { entries }
+    }
+
+    /// All entries in path order; parents come before children.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry at exactly this path (no symlink is followed).
+    pub fn get(&self, path: &[u8]) -> Option<&Entry> {
+        self.entries.binary_search_by(|e| (*e.path).cmp(path)).ok().map(|i| &self.entries[i])
+    }
+}

@@ -1,0 +1,2 @@
+//! routerpack
+fn main() {}
