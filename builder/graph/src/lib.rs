@@ -13,6 +13,7 @@ pub mod exec;
 pub mod file;
 pub mod graph;
 pub mod image;
+pub mod json;
 pub mod merge;
 pub mod platform;
 pub mod source;

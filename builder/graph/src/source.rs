@@ -31,12 +31,8 @@ impl Draft {
     }
 
     fn list(&mut self, key: &str, values: &[String], cap: Cap) {
-        let json = || {
-            // Go's encoder escapes these five in strings; the bytes must be the same.
-            let escaped = ['<', '>', '&', '\u{2028}', '\u{2029}'];
-            let text = serde_json::Value::from(values).to_string();
-            escaped.iter().fold(text, |text, c| text.replace(*c, &format!("\\u{:04x}", *c as u32)))
-        };
+        // A list of strings always has a JSON form.
+        let json = || crate::json::to_go_json(values).unwrap_or_default();
         self.set(key, (!values.is_empty()).then(json), Some(cap));
     }
 
