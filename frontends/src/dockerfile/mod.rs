@@ -6,9 +6,12 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod expand;
+mod glob;
 pub mod instruction;
 pub mod span;
 
 pub use ast::{Dockerfile, Instruction, Stage};
 pub use diagnostic::{Diagnostic, Severity};
+pub use expand::{Environment, Expander, Expansion};
 pub use span::{LineIndex, LineRange, Span};
