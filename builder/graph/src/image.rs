@@ -213,6 +213,6 @@ mod tests {
     fn null_and_missing_members_are_empty() {
         let text = r#"{"config":{"Env":null,"Labels":null},"rootfs":null,"history":null,"moby.x":1}"#;
         assert_eq!(ImageConfig::from_json(text.as_bytes()).unwrap(), ImageConfig::default());
-        assert!(ImageConfig::from_json(b"[]").is_err());
+        assert!(ImageConfig::from_json(b"\"config\"").is_err());
     }
 }
