@@ -7,12 +7,12 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use routerpack_rootfs::{Content, Kind, Mtime};
+use routerpack_rootfs::{Content, Kind, Mtime, ResolveError, resolve::MAX_HOPS};
 use tar::EntryType;
 
 use crate::{
     Error,
-    disk::{self, Bytes},
+    disk::Bytes,
     owner::Owner,
     path,
     upper::{Meta, Upper},
@@ -20,12 +20,10 @@ use crate::{
 
 /// Memory that an xz stream's dictionary may take, in KiB. `xz -9` uses 64 MiB.
 const XZ_MEMORY: u32 = 512 << 10;
-/// Most symbolic links on the way to an entry.
-const MAX_LINKS: usize = 255;
 
 /// The tar inside: magic numbers of bzip2, RFC 1952 (gzip), the .xz format 1.0.4 and RFC 8878 (zstd).
-fn inflate(content: &Content) -> io::Result<Box<dyn Read + '_>> {
-    let mut raw = BufReader::with_capacity(1 << 16, disk::reader(content));
+fn inflate(content: &Content) -> io::Result<Box<dyn Read>> {
+    let mut raw = BufReader::with_capacity(1 << 16, content.reader());
     let head = raw.fill_buf()?;
     Ok(match head {
         [0x1f, 0x8b, 0x08, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
@@ -147,7 +145,7 @@ fn local(name: &[u8]) -> Option<Vec<u8>> {
 /// None if a link leads outside.
 fn place(to: &Upper<'_>, dest: &[u8], name: &[u8], follow: bool) -> Result<Option<Vec<u8>>, Error> {
     let mut name = name.to_vec();
-    'again: for _ in 0..=MAX_LINKS {
+    'again: for _ in 0..=MAX_HOPS {
         let ends: Vec<usize> =
             name.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at).chain([name.len()]).collect();
         for end in ends {
@@ -163,7 +161,7 @@ fn place(to: &Upper<'_>, dest: &[u8], name: &[u8], follow: bool) -> Result<Optio
         }
         return Ok(Some(path::join(dest, &name)));
     }
-    Err(Error::TooManyLinks { path: path::show(&path::join(dest, &name)) })
+    Err(ResolveError::Loop(path::join(dest, &name)).into())
 }
 
 /// An entry's metadata. Times out of range count as 1970.

@@ -42,7 +42,7 @@ impl Chmod {
             let end = clause.find(|c| !"ugoa".contains(c)).ok_or_else(bad)?;
             let who = clause[..end].bytes().fold(0, |who, c| who | class(c));
             let who = if who == 0 { 0o777 } else { who };
-            let mut rest = clause[end..].as_bytes();
+            let mut rest = &clause.as_bytes()[end..];
             while let [op @ (b'+' | b'-' | b'='), tail @ ..] = rest {
                 let end = tail.iter().position(|c| b"+-=".contains(c)).unwrap_or(tail.len());
                 changes.extend(perms(who, *op, &tail[..end]).ok_or_else(bad)?);

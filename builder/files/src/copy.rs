@@ -74,7 +74,7 @@ impl<'a> Copy<'a> {
     }
 
     fn unpack(&self, from: &Tree, source: &Source, dest: &[u8], to: &mut Upper<'_>) -> Result<bool, Error> {
-        let root = crate::look::resolve(|p| from.index.get(p), &source.name, true)?;
+        let root = from.resolve(&source.name, true)?;
         let Some(entry) = from.index.get(&root).filter(|e| e.kind == Kind::File) else { return Ok(false) };
         let content = upper::read(from, entry)?;
         if !archive::is_archive(&content) {

@@ -12,7 +12,7 @@ use routerpack_rootfs::{Entry, Kind, Tree};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    Error, disk, look, path,
+    Error, near, path,
     select::{self, As, Filter, Source},
 };
 
@@ -29,19 +29,15 @@ pub struct ReadHasher;
 impl FileHasher for ReadHasher {
     fn hash(&mut self, tree: &Tree, entry: &Entry) -> io::Result<[u8; 32]> {
         let content = tree.content(entry)?;
-        let mut reader = disk::reader(&content);
+        let mut reader = content.reader();
         let mut hash = Sha256::new();
-        let mut buffer = vec![0; 1 << 17];
-        let mut left = content.len;
-        while left > 0 {
-            let got = reader.read(&mut buffer)?;
-            if got == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+        let mut buffer = vec![0; content.len.clamp(1, 1 << 17) as usize];
+        loop {
+            match reader.read(&mut buffer)? {
+                0 => return Ok(hash.finalize().into()),
+                got => hash.update(&buffer[..got]),
             }
-            hash.update(&buffer[..got]);
-            left -= got as u64;
         }
-        Ok(hash.finalize().into())
     }
 }
 
@@ -61,9 +57,9 @@ pub fn selection_digest(action: &FileActionCopy, tree: &Tree, hasher: &mut dyn F
 /// The digest of all that a tree has at and below a path (links followed), for example for a bind
 /// mount. The path's own name doesn't count.
 pub fn tree_digest(tree: &Tree, path: &[u8], hasher: &mut dyn FileHasher) -> Result<Digest, Error> {
-    let root = look::resolve(|p| tree.index.get(p), &path::clean(path), true)?;
+    let root = tree.resolve(&path::clean(path), true)?;
     if !root.is_empty() && tree.index.get(&root).is_none() {
-        let (pattern, near) = (String::from_utf8_lossy(path).into_owned(), look::similar(&tree.index, &root));
+        let (pattern, near) = (String::from_utf8_lossy(path).into_owned(), near::similar(&tree.index, &root));
         return Err(Error::NoSuchSource { pattern, near });
     }
     let all = Filter::new(&FileActionCopy::default())?;

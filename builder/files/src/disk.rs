@@ -79,7 +79,8 @@ impl Disk {
     fn parent<'a>(&mut self, path: &'a [u8]) -> Result<(&OwnedFd, &'a [u8]), Error> {
         let (dir, name) = path::split(path);
         if self.last.as_ref().is_none_or(|(last, _)| last != dir) {
-            let fd = self.open(dir, OFlags::PATH | OFlags::DIRECTORY).map_err(io_error("open the directory of", path))?;
+            let fd =
+                self.open(dir, OFlags::PATH | OFlags::DIRECTORY).map_err(io_error("open the directory of", path))?;
             self.last = Some((dir.to_vec(), fd));
         }
         let (_, fd) = self.last.as_ref().expect("set above");
@@ -281,36 +282,7 @@ fn copy_content(content: &Content, to: &mut File) -> io::Result<()> {
     Ok(())
 }
 
-fn copy_by_hand(content: &Content, mut at: u64, to: &mut File) -> io::Result<()> {
-    let mut buffer = vec![0; 1 << 17];
-    let end = content.offset + content.len;
-    while at < end {
-        let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
-        let got = rustix::io::retry_on_intr(|| rustix::io::pread(&content.file, &mut buffer[..want], at))?;
-        if got == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        to.write_all(&buffer[..got])?;
-        at += got as u64;
-    }
-    Ok(())
-}
-
-/// Reads a content from its first byte, by position: the file may be shared.
-pub(crate) fn reader(content: &Content) -> impl Read + '_ {
-    struct Reader<'c> {
-        content: &'c Content,
-        at: u64,
-    }
-    impl Read for Reader<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let left = usize::try_from(self.content.len - self.at).unwrap_or(usize::MAX);
-            let want = buffer.len().min(left);
-            let at = self.content.offset + self.at;
-            let got = rustix::io::retry_on_intr(|| rustix::io::pread(&self.content.file, &mut buffer[..want], at))?;
-            self.at += got as u64;
-            Ok(got)
-        }
-    }
-    Reader { content, at: 0 }
+fn copy_by_hand(content: &Content, at: u64, to: &mut File) -> io::Result<()> {
+    let left = Content { offset: at, len: content.offset + content.len - at, ..content.clone() };
+    io::copy(&mut left.reader(), to).map(|_| ())
 }

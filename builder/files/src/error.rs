@@ -2,6 +2,8 @@
 
 use std::io;
 
+use routerpack_rootfs::{MergeError, ResolveError};
+
 use crate::glob::BadPattern;
 
 /// Why a file op failed.
@@ -28,7 +30,9 @@ pub enum Error {
         path: String,
     },
     /// A file has to go where a directory is.
-    #[error("cannot replace directory {path} with a file (remove it in an earlier step, or choose another destination)")]
+    #[error(
+        "cannot replace directory {path} with a file (remove it in an earlier step, or choose another destination)"
+    )]
     IsADirectory {
         /// Path in the image.
         path: String,
@@ -39,12 +43,12 @@ pub enum Error {
         /// Path in the image.
         path: String,
     },
-    /// More symbolic links than 255 on the way to a path: most likely they go in circles.
-    #[error("{path}: too many symbolic links")]
-    TooManyLinks {
-        /// Path in the image.
-        path: String,
-    },
+    /// A path can't be followed: links in circles, a file where a directory should be, too long.
+    #[error(transparent)]
+    BadPath(#[from] ResolveError),
+    /// The result can't be laid over the tree below.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
     /// An include, exclude or source pattern can't be read.
     #[error(transparent)]
     BadPattern(#[from] BadPattern),

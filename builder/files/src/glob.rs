@@ -6,7 +6,9 @@
 
 /// A pattern that can't be read: an open `[`, an empty or broken range, a trailing `\`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no valid pattern: every `[` needs its ranges and a `]`, and a final `\\` needs a character to escape")]
+#[error(
+    "`{0}` is no valid pattern: every `[` needs its ranges and a `]`, and a final `\\` needs a character to escape"
+)]
 pub struct BadPattern(pub String);
 
 /// One character of a path: a code point, or `0x110000 + byte` for a byte that is no UTF-8.

@@ -16,7 +16,7 @@ pub mod digest;
 mod disk;
 mod error;
 pub mod glob;
-mod look;
+mod near;
 mod op;
 mod owner;
 mod path;

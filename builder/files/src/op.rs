@@ -62,12 +62,16 @@ pub fn apply(
     let dir = dest.parent().unwrap_or(dest);
     let mut results: Vec<(i64, Tree, tempfile::TempDir)> = Vec::new();
     for at in extra {
-        let result = tempfile::tempdir_in(dir)
-            .map_err(|source| Error::Io { doing: "create a directory in", path: dir.display().to_string(), source })?;
+        let result = tempfile::tempdir_in(dir).map_err(|source| Error::Io {
+            doing: "create a directory in",
+            path: dir.display().to_string(),
+            source,
+        })?;
         let made = run(op, at, inputs, &results, result.path(), settings)?;
         let stratum = Stratum::Dir { root: result.path().into(), index: Arc::new(made.index) };
-        let below = made.base.map(|base| inputs[base].clone()).unwrap_or_default();
-        let tree = over(below, stratum)?;
+        let below: Tree = made.base.map(|base| inputs[base].clone()).unwrap_or_default();
+        let mut tree = below;
+        tree.push(stratum)?;
         results.push(((inputs.len() + at) as i64, tree, result));
     }
     run(op, last, inputs, &results, dest, settings)
@@ -120,7 +124,9 @@ fn reference(number: i64, at: usize, inputs: usize) -> Result<Option<Reference>,
         Err(_) if number == -1 => Ok(None),
         Ok(n) if n < inputs => Ok(Some(Reference::Input(n))),
         Ok(n) if n < inputs + at => Ok(Some(Reference::Action(n - inputs))),
-        _ => Err(Error::BadOp(format!("action {at} refers to input {number}, but there are {inputs} and earlier actions"))),
+        _ => Err(Error::BadOp(format!(
+            "action {at} refers to input {number}, but there are {inputs} and earlier actions"
+        ))),
     }
 }
 
@@ -131,10 +137,10 @@ fn side_results(op: &pb::FileOp, last: usize, inputs: usize) -> Result<Vec<usize
     while let Some(end) = todo.pop() {
         for at in chain(op, end, inputs)?.actions {
             for number in sides(&op.actions[at]) {
-                if let Some(Reference::Action(side)) = reference(number, at, inputs)? {
-                    if !std::mem::replace(&mut wanted[side], true) {
-                        todo.push(side);
-                    }
+                if let Some(Reference::Action(side)) = reference(number, at, inputs)?
+                    && !std::mem::replace(&mut wanted[side], true)
+                {
+                    todo.push(side);
                 }
             }
         }
@@ -196,10 +202,8 @@ fn run(
 
 /// Nanoseconds since 1970; -1 says nothing.
 fn time(nanos: i64) -> Option<Mtime> {
-    (nanos != -1).then(|| Mtime {
-        secs: nanos.div_euclid(1_000_000_000),
-        nanos: nanos.rem_euclid(1_000_000_000) as u32,
-    })
+    (nanos != -1)
+        .then(|| Mtime { secs: nanos.div_euclid(1_000_000_000), nanos: nanos.rem_euclid(1_000_000_000) as u32 })
 }
 
 /// Permission bits of mkdir and mkfile: no set-id.

@@ -4,14 +4,12 @@
 //! BuildKit takes a name that it can't find for root; here that is an error, as it was in Docker's
 //! first builder: files that silently belong to root are found when the container runs.
 
-use std::io::Read;
-
 use routerpack_graph::pb::{ChownOpt, UserOpt, user_opt::User};
 use routerpack_rootfs::{Kind, Tree};
 
-use crate::{Error, disk, look, upper};
+use crate::Error;
 
-/// No sane user or group file is larger; what is behind it is not read.
+/// No sane user or group file is larger.
 const MAX_FILE: u64 = 16 << 20;
 
 /// User and group number. None: the op says nothing, and everything keeps its own.
@@ -49,24 +47,17 @@ fn named(opt: &Option<UserOpt>) -> Option<&User> {
     opt.as_ref()?.user.as_ref()
 }
 
-fn users<'t>(
-    name: &str,
-    input: i64,
-    tree: &mut impl FnMut(i64) -> Result<&'t Tree, Error>,
-) -> Result<&'t Tree, Error> {
+fn users<'t>(name: &str, input: i64, tree: &mut impl FnMut(i64) -> Result<&'t Tree, Error>) -> Result<&'t Tree, Error> {
     if input < 0 { Err(Error::NoUsers(name.to_string())) } else { tree(input) }
 }
 
 /// The fields of the first line of a file whose first field is the name.
 fn find(tree: &Tree, file: &'static str, name: &str) -> Result<Vec<String>, Error> {
     let unknown = || Error::UnknownOwner { name: name.to_string(), file };
-    let path = look::resolve(|p| tree.index.get(p), file.as_bytes(), true)?;
+    let path = tree.resolve(file.as_bytes(), true)?;
     let entry = tree.index.get(&path).filter(|e| e.kind == Kind::File).ok_or_else(unknown)?;
-    let mut text = Vec::new();
-    disk::reader(&upper::read(tree, entry)?)
-        .take(MAX_FILE)
-        .read_to_end(&mut text)
-        .map_err(|source| Error::Io { doing: "read", path: file.to_string(), source })?;
+    let text =
+        tree.read(entry, MAX_FILE).map_err(|source| Error::Io { doing: "read", path: file.to_string(), source })?;
     String::from_utf8_lossy(&text)
         .lines()
         .map(|line| line.trim().split(':').map(String::from).collect::<Vec<_>>())

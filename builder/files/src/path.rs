@@ -1,5 +1,5 @@
 //! Paths as bytes. Inside this crate a path is relative to the root, clean, and the root is empty,
-//! as in an index; `clean` and its like make one out of what an op says.
+//! as in an index; `clean` makes one out of what an op says.
 
 /// The components of a path, without empty ones and `.`; `..` goes up, but never above the root
 /// (Go's `filepath.Join("/", path)`).
@@ -15,20 +15,24 @@ pub(crate) fn clean(path: &[u8]) -> Vec<u8> {
     out.join(&b'/')
 }
 
-/// `dir/name`; the root has no slash.
-pub(crate) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
-    match (dir, name) {
-        (b"", _) => name.to_vec(),
-        (_, b"") => dir.to_vec(),
-        _ => [dir, b"/", name].concat(),
+/// `dir/rest`; either may be the root.
+pub(crate) fn join(dir: &[u8], rest: &[u8]) -> Vec<u8> {
+    match rest {
+        b"" => dir.to_vec(),
+        _ => routerpack_rootfs::path::join(dir, rest),
     }
 }
 
-/// Directory and last component.
+/// Directory and last component; both are empty for the root.
 pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
-    match path.iter().rposition(|b| *b == b'/') {
-        Some(at) => (&path[..at], &path[at + 1..]),
-        None => (b"", path),
+    routerpack_rootfs::path::split(path).unwrap_or_default()
+}
+
+/// A path below `dir`, relative to it.
+pub(crate) fn relative<'p>(dir: &[u8], path: &'p [u8]) -> &'p [u8] {
+    match dir.len() {
+        0 => path,
+        len => path.get(len + 1..).unwrap_or_default(),
     }
 }
 
@@ -38,9 +42,9 @@ pub(crate) fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     root.into_iter().chain(path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| &path[..at]))
 }
 
-/// For messages: `/` in front, bytes that are no text replaced.
+/// For messages, with `/` in front.
 pub(crate) fn show(path: &[u8]) -> String {
-    format!("/{}", String::from_utf8_lossy(path))
+    format!("/{}", routerpack_rootfs::path::show(path))
 }
 
 /// Whether a path as written asks for a directory: it ends in `/` or `/.`, or is empty or `.`.
@@ -54,14 +58,9 @@ mod tests {
 
     #[test]
     fn paths_are_cleaned_inside_the_root() {
-        for (path, want) in [
-            ("", ""),
-            ("/", ""),
-            ("a//b/./c/", "a/b/c"),
-            ("../../a", "a"),
-            ("/a/../../b", "b"),
-            ("a/b/..", "a"),
-        ] {
+        for (path, want) in
+            [("", ""), ("/", ""), ("a//b/./c/", "a/b/c"), ("../../a", "a"), ("/a/../../b", "b"), ("a/b/..", "a")]
+        {
             assert_eq!(clean(path.as_bytes()), want.as_bytes(), "{path}");
         }
         assert_eq!(ancestors(b"a/b/c").collect::<Vec<_>>(), [&b""[..], b"a", b"a/b"]);

@@ -5,12 +5,12 @@
 use std::collections::{HashMap, HashSet};
 
 use routerpack_graph::pb::FileActionCopy;
-use routerpack_rootfs::{Entry, Kind, Tree};
+use routerpack_rootfs::{Entry, Kind, ResolveError, Tree};
 
 use crate::{
     Error,
     glob::{Glob, has_wildcard},
-    look, path,
+    near, path,
     pattern::{Matcher, Parent},
 };
 
@@ -26,14 +26,11 @@ pub(crate) struct Source {
 /// The sources of a copy, in path order. None only if a wildcard matches nothing and that is allowed.
 pub(crate) fn sources(action: &FileActionCopy, tree: &Tree) -> Result<Vec<Source>, Error> {
     let wanted = path::clean(action.src.as_bytes());
-    let none = || Error::NoSuchSource { pattern: action.src.clone(), near: look::similar(&tree.index, &wanted) };
+    let none = || Error::NoSuchSource { pattern: action.src.clone(), near: near::similar(&tree.index, &wanted) };
+    let there = |name: &[u8]| root_of(tree, name, action.follow_symlink)?.ok_or_else(none);
     let names = match wildcards(&wanted) {
         (plain, Some(wild)) if action.allow_wildcard => {
-            let dir = root_of(tree, plain, action.follow_symlink)?;
-            if !dir.is_empty() && tree.index.get(&dir).is_none() {
-                return Err(none());
-            }
-            let names = matches(tree, &dir, wild)?;
+            let names = matches(tree, &there(plain)?, wild)?;
             if names.is_empty() && !action.allow_empty_wildcard {
                 return Err(none());
             }
@@ -41,22 +38,18 @@ pub(crate) fn sources(action: &FileActionCopy, tree: &Tree) -> Result<Vec<Source
         }
         _ => vec![wanted.clone()],
     };
-    names
-        .into_iter()
-        .map(|name| {
-            let root = root_of(tree, &name, action.follow_symlink)?;
-            if root.is_empty() || tree.index.get(&root).is_some() {
-                Ok(Source { name, root })
-            } else {
-                Err(none())
-            }
-        })
-        .collect()
+    names.into_iter().map(|name| Ok(Source { root: there(&name)?, name })).collect()
 }
 
-/// Where a source is: links of its directories are followed, its own only if the op says so.
-fn root_of(tree: &Tree, name: &[u8], follow: bool) -> Result<Vec<u8>, Error> {
-    look::resolve(|p| tree.index.get(p), name, follow)
+/// Where a source is, if there is one: links of its directories are followed, its own only if the op
+/// says so. The root is always there.
+fn root_of(tree: &Tree, name: &[u8], follow: bool) -> Result<Option<Vec<u8>>, Error> {
+    match tree.resolve(name, follow) {
+        Ok(root) => Ok((root.is_empty() || tree.index.get(&root).is_some()).then_some(root)),
+        // Below a file there is nothing.
+        Err(ResolveError::NotADirectory { .. }) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// A path up to its first component with a wildcard, and the rest.
@@ -73,7 +66,7 @@ pub(crate) fn wildcards(path: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 /// The paths below a directory that match; nothing below a directory that matches itself.
 pub(crate) fn matches(tree: &Tree, dir: &[u8], pattern: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
-    let found = tree.index.entries()[look::below(&tree.index, dir)].iter();
+    let found = tree.index.descendants(dir).iter();
     matching(found.map(|e| (&*e.path, e.kind == Kind::Dir)), dir, pattern)
 }
 
@@ -90,7 +83,7 @@ pub(crate) fn matching<'p>(
     let mut taken: HashSet<&[u8]> = HashSet::new();
     let mut out = Vec::new();
     for (path, is_dir) in paths {
-        let name = look::relative(dir, path);
+        let name = path::relative(dir, path);
         if exact.is_some_and(|depth_of| depth_of != depth(name))
             || !taken.is_empty() && path::ancestors(name).any(|above| taken.contains(above))
             || !glob.matches(name)
@@ -158,8 +151,8 @@ impl Filter {
         }
         let filters = self.include.is_some() || self.exclude.is_some();
         let mut dirs: HashMap<&[u8], Dir<'t>> = HashMap::new();
-        for entry in &tree.index.entries()[look::below(&tree.index, &source.root)] {
-            let name = look::relative(&source.root, &entry.path);
+        for entry in tree.index.descendants(&source.root) {
+            let name = path::relative(&source.root, &entry.path);
             if !filters {
                 visit(name, entry, As::Entry)?;
                 continue;

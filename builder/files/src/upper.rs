@@ -7,13 +7,13 @@ use std::{
     path::Path,
 };
 
-use routerpack_rootfs::{Entry, Extra, Index, Kind, Mtime, Tree};
+use routerpack_rootfs::{Content, Entry, Extra, Index, Kind, Mtime, Tree, resolve::resolve};
 
 use crate::{
     Settings,
     disk::{Bytes, Disk},
     error::{Error, Warning},
-    look, path,
+    path,
 };
 
 /// Owner, permissions, time and xattrs of something new.
@@ -100,12 +100,12 @@ impl<'t> Upper<'t> {
 
     /// Follows symbolic links in what is visible.
     pub(crate) fn resolve(&self, path: &[u8], follow_last: bool) -> Result<Vec<u8>, Error> {
-        look::resolve(|p| self.get(p), path, follow_last)
+        Ok(resolve(|p| self.get(p), path, follow_last)?)
     }
 
     /// The visible paths below a directory, in path order.
     pub(crate) fn descendants(&self, dir: &[u8]) -> Vec<Vec<u8>> {
-        let base = self.base.index.entries()[look::below(&self.base.index, dir)].iter();
+        let base = self.base.index.descendants(dir).iter();
         let mut found: Vec<Vec<u8>> = base.map(|e| e.path.to_vec()).chain(self.own_below(dir)).collect();
         found.sort();
         found.dedup();
@@ -282,6 +282,6 @@ impl<'t> Upper<'t> {
 }
 
 /// Opens a file of a tree.
-pub(crate) fn read(tree: &Tree, entry: &Entry) -> Result<routerpack_rootfs::Content, Error> {
+pub(crate) fn read(tree: &Tree, entry: &Entry) -> Result<Content, Error> {
     tree.content(entry).map_err(|source| Error::Io { doing: "read", path: path::show(&entry.path), source })
 }

@@ -36,7 +36,10 @@ fn every_row_of_the_pattern_table_holds() {
             (false, Err(_)) => false,
         };
         if !right {
-            wrong.push(format!("{} {patterns:?} {path}: {got:?}, want {} / error {}", row["id"], row["match"], row["error"]));
+            wrong.push(format!(
+                "{} {patterns:?} {path}: {got:?}, want {} / error {}",
+                row["id"], row["match"], row["error"]
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
