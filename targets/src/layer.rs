@@ -61,7 +61,9 @@ impl Layer {
         match stratum {
             Stratum::Tar { file, .. } => Layer::Copied { file: file.clone(), diff_id },
             Stratum::Dir { index, .. } => {
-                let tree = Tree { strata: vec![stratum.clone()], index: Arc::clone(index) };
+                let mut tree = Tree::default();
+                tree.strata.push(stratum.clone());
+                tree.index = Arc::clone(index); // not merged with anything: its whiteouts are wanted
                 Layer::Made { tree, carry: Carry::All, epoch }
             }
         }
@@ -239,13 +241,14 @@ fn emit_one(entry: &Entry, carry: Carry, epoch: Option<i64>, emit: &mut Emit) ->
         // The root has no member, but a step can hide all that is below it.
         return if entry.opaque { emit(&Member { path: b".wh..wh..opq", ..MARK }, None) } else { Ok(()) };
     }
-    if entry.kind == Kind::Whiteout {
+    if entry.kind == Kind::Whiteout && !entry.opaque {
         let slash = entry.path.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
         let path = [&entry.path[..slash], b".wh.", &entry.path[slash..]].concat();
         return emit(&Member { path: &path, ..MARK }, None);
     }
-    let has_content = entry.kind == Kind::File;
-    emit(&member(entry, carry, epoch), has_content.then_some(entry))?;
+    if entry.kind != Kind::Whiteout {
+        emit(&member(entry, carry, epoch), (entry.kind == Kind::File).then_some(entry))?;
+    }
     if entry.opaque {
         let path = [&entry.path, &b"/.wh..wh..opq"[..]].concat();
         emit(&Member { path: &path, ..MARK }, None)?;

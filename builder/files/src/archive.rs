@@ -5,7 +5,11 @@
 //! image have are followed there, absolute ones from the destination on, relative ones that would
 //! leave it are refused. A `.wh.` name is a file like any other.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::{
+    cell::Cell,
+    io::{self, BufRead, BufReader, Read},
+    rc::Rc,
+};
 
 use routerpack_rootfs::{Content, Kind, Mtime, ResolveError, resolve::MAX_HOPS};
 use tar::EntryType;
@@ -15,11 +19,31 @@ use crate::{
     disk::Bytes,
     owner::Owner,
     path,
-    upper::{Meta, Upper},
+    upper::{Meta, Upper, is_overlay_mark},
 };
 
 /// Memory that an xz stream's dictionary may take, in KiB. `xz -9` uses 64 MiB.
 const XZ_MEMORY: u32 = 512 << 10;
+
+/// Bytes that may come between two entries: extension headers, which are read into memory, and padding.
+const MAX_HEADERS: u64 = 4 << 20;
+
+/// Lets an archive's headers take a bounded number of bytes.
+struct Bounded<R> {
+    inner: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.inner.read(buffer)?;
+        match self.left.get().checked_sub(got as u64) {
+            Some(left) => self.left.set(left),
+            None => return Err(io::Error::other(format!("more than {MAX_HEADERS} bytes of headers for one entry"))),
+        }
+        Ok(got)
+    }
+}
 
 /// The tar inside: magic numbers of bzip2, RFC 1952 (gzip), the .xz format 1.0.4 and RFC 8878 (zstd).
 fn inflate(content: &Content) -> io::Result<Box<dyn Read>> {
@@ -40,7 +64,7 @@ fn inflate(content: &Content) -> io::Result<Box<dyn Read>> {
 /// Whether a file is a tar with at least one entry.
 pub(crate) fn is_archive(content: &Content) -> bool {
     let Ok(reader) = inflate(content) else { return false };
-    let mut archive = tar::Archive::new(reader);
+    let mut archive = tar::Archive::new(Bounded { inner: reader, left: Rc::new(Cell::new(MAX_HEADERS)) });
     archive.entries().is_ok_and(|mut entries| matches!(entries.next(), Some(Ok(_))))
 }
 
@@ -53,9 +77,11 @@ pub(crate) fn unpack(
     to: &mut Upper<'_>,
 ) -> Result<(), Error> {
     let broken = |e: io::Error| Error::Archive { archive: name.to_string(), reason: e.to_string() };
-    let mut archive = tar::Archive::new(inflate(content).map_err(broken)?);
+    let left = Rc::new(Cell::new(MAX_HEADERS));
+    let mut archive = tar::Archive::new(Bounded { inner: inflate(content).map_err(broken)?, left: left.clone() });
     for entry in archive.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
+        left.set(MAX_HEADERS.saturating_add(entry.size()));
         let written = entry.path_bytes().into_owned();
         let refuse = |reason: &str| Error::Archive {
             archive: name.to_string(),
@@ -170,7 +196,7 @@ fn meta(entry: &mut tar::Entry<'_, impl Read>, owner: Owner) -> io::Result<Meta>
     let header = entry.header();
     meta.mode = (header.mode()? & 0o7777) as u16;
     (meta.uid, meta.gid) = (clamp(header.uid()?), clamp(header.gid()?));
-    meta.mtime.secs = i64::try_from(header.mtime()?).unwrap_or(0);
+    meta.mtime.secs = header.mtime().ok().and_then(|secs| i64::try_from(secs).ok()).unwrap_or(0);
     // POSIX.1-2017, pax: "Extended Header Keywords"; xattrs as GNU tar, bsdtar and Go name them.
     for record in entry.pax_extensions()?.into_iter().flatten() {
         let record = record?;
@@ -180,7 +206,7 @@ fn meta(entry: &mut tar::Entry<'_, impl Read>, owner: Owner) -> io::Result<Meta>
             b"gid" => meta.gid = text().and_then(|t| t.parse().ok()).unwrap_or(meta.gid),
             b"mtime" => meta.mtime = text().and_then(time).unwrap_or_default(),
             key => {
-                if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+                if let Some(name) = key.strip_prefix(b"SCHILY.xattr.").filter(|name| !is_overlay_mark(name)) {
                     meta.xattrs.insert(name.to_vec(), record.value_bytes().to_vec());
                 }
             }

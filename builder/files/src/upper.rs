@@ -27,9 +27,10 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
-    /// What an existing entry has.
+    /// What an existing entry has, but overlayfs's own marks: on disk they would hide things.
     pub(crate) fn of(entry: &Entry) -> Self {
-        let xattrs = entry.extra.as_ref().map(|x| x.xattrs.clone()).unwrap_or_default();
+        let mut xattrs = entry.extra.as_ref().map(|x| x.xattrs.clone()).unwrap_or_default();
+        xattrs.retain(|name, _| !is_overlay_mark(name));
         Self { mode: entry.mode, uid: entry.uid, gid: entry.gid, mtime: entry.mtime, xattrs }
     }
 
@@ -279,6 +280,11 @@ impl<'t> Upper<'t> {
         }
         Ok((Index::new(entries), self.disk.into_warnings()))
     }
+}
+
+/// Attributes that overlayfs keeps its own state in.
+pub(crate) fn is_overlay_mark(name: &[u8]) -> bool {
+    name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.overlay.")
 }
 
 /// Opens a file of a tree.
