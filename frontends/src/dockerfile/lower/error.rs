@@ -76,8 +76,6 @@ pub enum Fault {
     CopyFromLater { from: String, stage: String },
     #[error("cannot mount from stage {from:?} to {target:?}, stage needs to be defined before current command")]
     MountFromLater { from: String, target: String },
-    #[error("variable expansion is not supported for --from")]
-    FromVariable,
     #[error("base name ({0}) should not be blank")]
     BlankBase(String),
     #[error("failed to parse stage name {name:?}: {reason}")]

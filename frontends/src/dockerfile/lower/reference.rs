@@ -46,9 +46,8 @@ impl Reference {
             Some(colon) => (&rest[..slash + colon], Some(rest[slash + colon + 1..].to_string())),
             None => (rest, None),
         };
-        let is_host = |first: &str| {
-            first.contains(['.', ':']) || first == "localhost" || first.chars().any(char::is_uppercase)
-        };
+        let is_host =
+            |first: &str| first.contains(['.', ':']) || first == "localhost" || first.chars().any(char::is_uppercase);
         let (host, path) = match name.split_once('/') {
             Some((first, path)) if is_host(first) => (first, path.to_string()),
             _ => ("docker.io", name.to_string()),
