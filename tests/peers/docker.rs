@@ -32,7 +32,8 @@ impl Daemon {
         let server = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let mut daemon = Self { server, socket };
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !daemon.docker().args(["version"]).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success() {
+        while !daemon.docker().args(["version"]).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+        {
             let ended = daemon.server.try_wait().unwrap();
             let log = std::fs::read_to_string(dir("log")).unwrap_or_default();
             assert!(ended.is_none() && Instant::now() < deadline, "dockerd doesn't serve ({ended:?}):\n{log}");
@@ -94,9 +95,10 @@ fn the_example_runs_in_docker() {
     let world = World::new();
     let daemon = Daemon::start(&world);
     let context = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hello-router");
-    let archive = world.build(&context, "hello.tar", &["--platform=linux/arm64", "-t", "hello:1.0"]);
+    let archive = world.build(&context, "routeros", "hello.tar", &["--platform=linux/arm64", "-t", "hello:1.0"]);
     run(daemon.docker().arg("load").arg("-i").arg(&archive)).success();
-    let page = ["run", "--rm", "--network=none", "--platform=linux/arm64", "--entrypoint=/www/cgi-bin/index.cgi", "hello:1.0"];
+    let page =
+        ["run", "--rm", "--network=none", "--platform=linux/arm64", "--entrypoint=/www/cgi-bin/index.cgi", "hello:1.0"];
     let page = run(daemon.docker().args(page)).success().text();
     assert!(page.contains("<tr><th>Machine<td>aarch64") && page.contains("built for linux/arm64 (aarch64)"), "{page}");
 }

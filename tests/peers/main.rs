@@ -31,12 +31,7 @@ fn build(world: &World, kind: &str, arguments: &[&str]) -> PathBuf {
     if !context.exists() {
         world.copy(&image(), "image");
     }
-    let archive = world.path(&format!("{kind}.tar"));
-    let mut command = world.command();
-    command.args(["build", "--progress=plain", "--build-context"]).arg(world.base_context("busybox"));
-    command.args(arguments).arg(format!("--output=type={kind},dest={}", archive.display())).arg(&context);
-    support::run(&mut command).success();
-    archive
+    world.build(&context, kind, &format!("{kind}.tar"), arguments)
 }
 
 /// What the test image prints when it runs on a machine of this name.

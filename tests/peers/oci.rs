@@ -48,7 +48,8 @@ fn reference(layout: &Path) -> String {
 fn skopeo_reads_every_archive() {
     let world = World::new();
     for (platform, _) in super::support::PLATFORMS {
-        for (kind, transport) in [("routeros", "docker-archive"), ("docker", "docker-archive"), ("oci", "oci-archive")] {
+        for (kind, transport) in [("routeros", "docker-archive"), ("docker", "docker-archive"), ("oci", "oci-archive")]
+        {
             let archive = build(&world, kind, &["--platform", platform, "-t", "probe:1.0"]);
             let source = format!("{transport}:{}", archive.display());
             let inspected = run(tool("skopeo").args(["inspect", &source])).success();

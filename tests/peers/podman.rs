@@ -9,7 +9,11 @@ use super::{RUN_HERE, build, probe_says, short};
 
 /// podman as root with its store in the world's directory.
 pub fn podman(world: &World) -> Command {
-    containers_tool(world, "podman", &["--tmpdir", "--runtime=runc", "--cgroup-manager=cgroupfs", "--events-backend=file"])
+    containers_tool(
+        world,
+        "podman",
+        &["--tmpdir", "--runtime=runc", "--cgroup-manager=cgroupfs", "--events-backend=file"],
+    )
 }
 
 /// A program of the containers family; `--tmpdir` among the options gets its value here.

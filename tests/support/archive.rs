@@ -44,7 +44,8 @@ pub fn tar_entries(tar: impl Read) -> BTreeMap<String, Entry> {
         let header = entry.header();
         let path = String::from_utf8(entry.path_bytes().into_owned()).unwrap();
         let path = path.trim_start_matches("./").trim_end_matches('/').to_owned();
-        let link = entry.link_name_bytes().map(|name| String::from_utf8(name.into_owned()).unwrap()).unwrap_or_default();
+        let link =
+            entry.link_name_bytes().map(|name| String::from_utf8(name.into_owned()).unwrap()).unwrap_or_default();
         let mut read = Entry {
             kind: char::from(header.entry_type().as_byte()),
             mode: header.mode().unwrap() & 0o7777,
@@ -100,7 +101,8 @@ impl Archive {
         let id = hex::encode(Sha256::digest(config_bytes));
         assert!(manifest["Config"].as_str().unwrap().contains(&id), "the config's name isn't its digest");
         let config: Value = serde_json::from_slice(config_bytes).unwrap();
-        let layers: Vec<Vec<u8>> = manifest["Layers"].as_array().unwrap().iter().map(|name| file(name).clone()).collect();
+        let layers: Vec<Vec<u8>> =
+            manifest["Layers"].as_array().unwrap().iter().map(|name| file(name).clone()).collect();
         let digests = layers.iter().map(|layer| Value::from(format!("sha256:{}", hex::encode(Sha256::digest(layer)))));
         assert_eq!(config["rootfs"]["diff_ids"], digests.collect::<Value>(), "diff_ids aren't the layers' digests");
         Self { manifest: manifest.clone(), config, id, layers, members }

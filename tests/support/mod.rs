@@ -4,7 +4,7 @@
 //! A missing prerequisite panics with the command that mends it: no test passes without having tested.
 
 // Each test program uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub mod archive;
 pub mod leftovers;
@@ -101,14 +101,15 @@ pub fn tool(name: &str) -> Command {
     command
 }
 
-/// A tool whose whole process tree dies with the test that started it, and whose mounts go with it: for daemons, and for
-/// programs that leave monitors behind.
+/// A tool whose whole process tree dies with the test that started it, and whose mounts and files under `/run` go with
+/// it: for daemons, and for programs that leave monitors or mounts behind.
 #[track_caller]
 pub fn contained(name: &str) -> Command {
     let program = tool(name);
     let mut command = tool("setpriv");
     command.args(["--pdeathsig", "KILL"]).arg(tool("unshare").get_program());
-    command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]).arg(program.get_program());
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    command.args(["sh", "-c", "mount -t tmpfs run /run && exec \"$@\"", "sh"]).arg(program.get_program());
     command
 }
 

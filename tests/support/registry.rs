@@ -55,7 +55,8 @@ impl Registry {
         std::thread::spawn(move || {
             let mut lines = Vec::new();
             for line in log.lines().map_while(Result::ok) {
-                let address = line.split_once("listening on ").map(|(_, rest)| rest.split(['"', ',', ' ']).next().unwrap_or(""));
+                let address =
+                    line.split_once("listening on ").map(|(_, rest)| rest.split(['"', ',', ' ']).next().unwrap_or(""));
                 if let Some(address) = address {
                     let _ = tell.send(Ok(address.to_owned()));
                     lines.clear();

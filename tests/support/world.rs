@@ -135,12 +135,11 @@ impl World {
         target
     }
 
-    /// A base image's layout inside this world, as the value of `--build-context`.
+    /// A base image's layout inside this world, where its user gets in, as the value of `--build-context`.
     pub fn base_context(&self, name: &str) -> String {
-        let inside = self.path(&format!(".bases/{name}"));
+        let inside = self.root().join(format!("base-{name}"));
         if !inside.exists() {
-            self.write(".bases/.keep", "");
-            self.copy(&super::base(name), &format!(".bases/{name}"));
+            run(tool("cp").arg("-R").arg(super::base(name)).arg(&inside)).success();
         }
         format!("{name}=oci-layout:{}", inside.display())
     }
@@ -192,14 +191,15 @@ impl World {
         Outcome::new(&command, output)
     }
 
-    /// Builds a context directory with the base `busybox` at hand, and `arguments` beside; returns where the archive is.
-    pub fn build(&self, context: &Path, archive: &str, arguments: &[&str]) -> PathBuf {
-        let output = self.path(archive);
+    /// Builds a context directory, with the base image `busybox` at hand, as output type `kind` (`routeros`, `oci` …);
+    /// returns where the archive of this name is.
+    #[track_caller]
+    pub fn build(&self, context: &Path, kind: &str, archive: &str, arguments: &[&str]) -> PathBuf {
+        let dest = self.path(archive);
         let mut command = self.command();
-        command.args(["build", "--progress=plain", "--build-context"]).arg(self.base_context("busybox"));
-        command.args(arguments).arg("-o").arg(&output).arg(context);
-        run(&mut command).success();
-        output
+        command.args(["build", "--progress=plain", "--build-context", &self.base_context("busybox")]).args(arguments);
+        run(command.arg(format!("--output=type={kind},dest={}", dest.display())).arg(context)).success();
+        dest
     }
 }
 
