@@ -43,7 +43,7 @@ impl Disk {
     /// Starts to fill an empty directory.
     pub(crate) fn new(dir: &Path, can_chown: bool) -> Result<Self, Error> {
         let root = fs::openat(CWD, dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(io_error("open", dir.as_os_str().as_encoded_bytes()))?;
+            .map_err(|e| Error::Io { doing: "open", path: dir.display().to_string(), source: e.into() })?;
         Ok(Self { root, can_chown, last: None, warnings: Vec::new() })
     }
 

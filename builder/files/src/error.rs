@@ -18,7 +18,7 @@ pub enum Error {
         near: Vec<String>,
     },
     /// Something that has to be there isn't (a parent directory, what `rm` should remove).
-    #[error("{path}: no such file or directory")]
+    #[error("{path}: no such file or directory (an earlier step has to create it)")]
     NotFound {
         /// Path in the image.
         path: String,
@@ -70,7 +70,7 @@ pub enum Error {
     #[error("malformed file op: {0}")]
     BadOp(String),
     /// An archive that is being unpacked is broken or refused.
-    #[error("{archive}: {reason}")]
+    #[error("cannot unpack {archive}: {reason} (pack it anew, or have it copied as a file)")]
     Archive {
         /// The archive's path in the source tree.
         archive: String,

@@ -143,11 +143,16 @@ impl<'t> Upper<'t> {
                     entry
                 }
                 Some(_) => return Err(Error::NotADirectory { path: path::show(dir) }),
-                None => Meta { mode: 0o755, mtime: self.now, ..Meta::default() }.entry(dir, Kind::Dir, b"", (0, 0)),
+                None => self.implied_dir(dir),
             };
             self.new_dir(entry)?;
         }
         Ok(self.own.get_mut(dir).expect("made above"))
+    }
+
+    /// A directory that nothing is known of.
+    fn implied_dir(&self, path: &[u8]) -> Entry {
+        Meta { mode: 0o755, mtime: self.now, ..Meta::default() }.entry(path, Kind::Dir, b"", (0, 0))
     }
 
     /// Puts a directory where this stratum has none (but perhaps a whiteout).
@@ -274,7 +279,10 @@ impl<'t> Upper<'t> {
         for entry in self.own.values().filter(|e| e.link_group != 0) {
             *members.entry(entry.link_group).or_default() += 1;
         }
-        let mut entries: Vec<Entry> = self.own.into_values().collect();
+        // A root that neither the tree below nor the op has said anything about stays unsaid: laid over
+        // another tree, this stratum must not change that one's root.
+        let implied = self.base.index.get(b"").is_none() && self.own.get(&b""[..]) == Some(&self.implied_dir(b""));
+        let mut entries: Vec<Entry> = self.own.into_values().skip(usize::from(implied)).collect();
         for entry in entries.iter_mut().filter(|e| members.get(&e.link_group) == Some(&1)) {
             entry.link_group = 0;
         }
