@@ -238,9 +238,11 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
                         words.word.push_str(&quoted);
                     }
                 }
-                // blanks behind the `<<` of a heredoc belong to its word
+                // Blanks behind the `<<` or `<<-` of a heredoc belong to its word. (BuildKit's lexer knows the
+                // first only; its tests, and the shell, mean both.)
                 '<' if self.peek() == Some('<') => {
-                    let blanks = self.rest.len() - self.rest[1..].trim_start().len();
+                    let behind = self.rest[1..].strip_prefix('-').unwrap_or(&self.rest[1..]);
+                    let blanks = self.rest.len() - behind.trim_start().len();
                     let taken = &self.rest[..blanks];
                     self.rest = &self.rest[blanks..];
                     for part in ["<", taken] {

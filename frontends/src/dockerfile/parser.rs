@@ -5,7 +5,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::instruction::Command;
 use super::interpret;
 use super::span::Span;
-use super::statement::Statements;
+use super::statement::{self, Statements};
 
 impl Dockerfile {
     /// Parses a file. All its errors come at once, in the file's order, and its warnings among them.
@@ -18,6 +18,10 @@ impl Dockerfile {
         // commands before it are reported once
         let mut stageless = false;
         for statement in statements {
+            if statement::is_hopeless(&diagnostics) {
+                diagnostics.push(statement::too_many(statement.span));
+                break;
+            }
             let is_from = statement.keyword.text.eq_ignore_ascii_case("FROM");
             staged |= is_from;
             let Some(instruction) = interpret::instruction(statement, &mut diagnostics) else { continue };
@@ -125,6 +129,8 @@ mod tests {
 
     #[test]
     fn errors_of_whole_files() {
+        let garbage = "x\n".repeat(5000);
+        assert_eq!(messages(&garbage).len(), 1001);
         for (source, expected) in [
             ("", "file with no instructions"),
             ("# a\n\n", "file with no instructions"),

@@ -11,6 +11,19 @@ use super::instruction::KeyValue;
 use super::lexer::{Joined, Lines, MAX_LINE, Piece};
 use super::span::{LineRange, Span};
 
+/// After so many errors the rest of a file isn't read: it is no Dockerfile.
+const MAX_DIAGNOSTICS: usize = 1000;
+
+/// The last of very many errors.
+pub(super) fn too_many(span: Span) -> Diagnostic {
+    Diagnostic::error(span, "too many errors").because("the file is not read from here on").help("is it a Dockerfile?")
+}
+
+/// Whether a file has so many errors that the rest doesn't matter.
+pub(super) fn is_hopeless(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.len() >= MAX_DIAGNOSTICS
+}
+
 /// All instructions, in capitals.
 pub const KEYWORDS: [&str; 18] = [
     "ADD",
@@ -45,7 +58,7 @@ pub struct Statement {
     /// The text with continuation lines joined, comments between them left out and blanks around it cut:
     /// what BuildKit shows in messages and in the history of metadata instructions.
     pub original: String,
-    /// The comments above since the last instruction, without `#` and the blanks around them; an empty comment
+    /// The comments right above, without `#` and the blanks around them: an empty comment or an empty line
     /// starts them anew, and parser directives are none.
     pub comments: Vec<Word>,
     /// The flags, `--name` or `--name=value`, quotes and escapes removed.
@@ -143,7 +156,12 @@ impl Statements {
                 continue;
             }
             if text.is_empty() {
+                comments.clear();
                 continue;
+            }
+            if is_hopeless(&this.diagnostics) {
+                this.diagnostics.push(too_many(line.span()));
+                break;
             }
             instructions += 1;
             let joined = Joined::read(line, &mut lines, escape);
@@ -161,12 +179,12 @@ impl Statements {
         let piece = joined.piece();
         let split = split(piece, joined, self.escape);
         // The heredocs' lines are no instructions even if the instruction is wrong.
-        let capable = match &split {
-            Ok(statement) => can_redirect(statement),
-            Err(_) => may_redirect(piece.split_once().0.text()),
-        };
-        let heredocs =
-            if capable && joined.text.contains("<<") { self.heredocs(piece, lines, &mut too_long) } else { Vec::new() };
+        let redirects = joined.text.contains("<<")
+            && match &split {
+                Ok(statement) => can_redirect(statement),
+                Err(_) => may_redirect(piece.split_once().0.text()),
+            };
+        let heredocs = if redirects { self.heredocs(piece, lines, &mut too_long) } else { Vec::new() };
         self.diagnostics.extend(too_long.into_iter().map(long_line));
         match split {
             Ok(mut statement) => {
@@ -188,17 +206,13 @@ impl Statements {
             }
         };
         let mut heredocs = Vec::new();
-        let mut at = 0;
         for redirection in redirections {
-            at = piece.text()[at..].find("<<").map_or(at, |found| at + found);
-            let end =
-                piece.text()[at..].find(&redirection.name).map_or(at, |found| at + found + redirection.name.len());
-            let span = if end > at { piece.slice(at..end).span() } else { piece.span() };
-            at = end.max(at);
-            match heredoc::read(redirection, lines, span, too_long) {
+            match heredoc::read(redirection, lines, too_long) {
                 Ok(heredoc) => heredocs.push(heredoc),
-                Err(diagnostic) => {
-                    self.diagnostics.push(diagnostic);
+                Err(unterminated) => {
+                    let found = heredoc::find(piece.text(), &unterminated.name);
+                    let span = found.map_or(piece, |range| piece.slice(range)).span();
+                    self.diagnostics.push(unterminated.diagnostic(span));
                     break;
                 }
             }
@@ -487,7 +501,7 @@ mod tests {
 
     #[test]
     fn comments_above_belong_to_the_next_statement() {
-        let read = Statements::read("# syntax=x\n# a\n#\n# b\n\n  # c d\nFROM x\nRUN y\n");
+        let read = Statements::read("# syntax=x\n# a\n#\n# b\n  # c d\nFROM x\n# e\n\nRUN y\n");
         assert_eq!(texts(&read.statements[0].comments), ["b", "c d"]);
         assert!(read.statements[1].comments.is_empty());
         assert_eq!(read.statements[0].description("c"), Some("d"));
