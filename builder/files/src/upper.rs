@@ -7,12 +7,12 @@ use std::{
     path::Path,
 };
 
-use routerpack_rootfs::{Content, Entry, Extra, Index, Kind, Mtime, Tree, resolve::resolve};
+use routerpack_rootfs::{Content, Entry, Extra, Index, Kind, Mtime, Tree, Warning, resolve::resolve};
 
 use crate::{
     Settings,
     disk::{Bytes, Disk},
-    error::{Error, Warning},
+    error::Error,
     path,
 };
 
@@ -270,8 +270,9 @@ impl<'t> Upper<'t> {
         self.disk.unlink(path, entry.kind == Kind::Dir)
     }
 
-    /// Puts the directories' metadata on disk and gives the stratum's index.
-    pub(crate) fn finish(mut self) -> Result<(Index, Vec<Warning>), Error> {
+    /// Puts the directories' metadata on disk. Gives the stratum's index, what the disk has not taken,
+    /// and whether every removal is marked there.
+    pub(crate) fn finish(mut self) -> Result<(Index, Vec<Warning>, bool), Error> {
         for entry in self.own.values().rev().filter(|e| e.kind == Kind::Dir) {
             self.disk.finish_dir(entry)?;
         }
@@ -286,7 +287,8 @@ impl<'t> Upper<'t> {
         for entry in entries.iter_mut().filter(|e| members.get(&e.link_group) == Some(&1)) {
             entry.link_group = 0;
         }
-        Ok((Index::new(entries), self.disk.into_warnings()))
+        let (warnings, marked) = self.disk.into_results();
+        Ok((Index::new(entries), warnings, marked))
     }
 }
 
