@@ -1,1 +1,3 @@
-//! To be filled.
+//! Text to LLB: what a user writes becomes a definition and an image config.
+
+pub mod dockerfile;

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::digest::Digest;
+use crate::platform::Platform;
 
 /// Go writes an absent list as `null`; both read as empty.
 fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(d: D) -> Result<T, D::Error> {
@@ -57,6 +58,24 @@ pub struct ImageConfig {
     /// One line an instruction.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_as_default")]
     pub history: Vec<History>,
+}
+
+impl ImageConfig {
+    /// Reads a config file; members that BuildKit doesn't know are dropped, as it drops them.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    /// The file's text, byte for byte as BuildKit writes it.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        crate::json::to_go_json(self)
+    }
+
+    /// What the image runs on, as far as it says so.
+    pub fn platform(&self) -> Option<Platform> {
+        let known = !self.os.is_empty() && !self.architecture.is_empty();
+        known.then(|| Platform::new(&self.os, &self.architecture, &self.variant))
+    }
 }
 
 /// The runtime part: the `config` member.
@@ -168,4 +187,32 @@ pub struct History {
     /// No layer belongs to this line.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub empty_layer: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_is_written_as_it_is_read() {
+        let text = concat!(
+            r#"{"created":"2024-01-02T03:04:05Z","architecture":"arm","os":"linux","variant":"v7","#,
+            r#""config":{"User":"1","ExposedPorts":{"80/tcp":{}},"Env":["PATH=/bin","A=\u003c"],"Entrypoint":["/x"],"#,
+            r#""Cmd":["y"],"WorkingDir":"/srv","Labels":{"a":"b"},"Healthcheck":{"Test":["NONE"],"Interval":1},"#,
+            r#""OnBuild":["RUN x"],"Shell":["/bin/ash","-c"]},"#,
+            r#""rootfs":{"type":"layers","diff_ids":["#,
+            r#""sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]},"#,
+            r#""history":[{"created_by":"x","comment":"buildkit.dockerfile.v0","empty_layer":true}]}"#
+        );
+        let config = ImageConfig::from_json(text.as_bytes()).unwrap();
+        assert_eq!(config.to_json().unwrap(), text);
+        assert_eq!(config.platform(), Some(Platform::new("linux", "arm", "v7")));
+    }
+
+    #[test]
+    fn null_and_missing_members_are_empty() {
+        let text = r#"{"config":{"Env":null,"Labels":null},"rootfs":null,"history":null,"moby.x":1}"#;
+        assert_eq!(ImageConfig::from_json(text.as_bytes()).unwrap(), ImageConfig::default());
+        assert!(ImageConfig::from_json(b"\"config\"").is_err());
+    }
 }

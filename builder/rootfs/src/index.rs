@@ -1,6 +1,8 @@
 //! The metadata of every entry of a stratum or of a merged tree, sorted by path bytes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
+
+use crate::path;
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,7 +61,8 @@ pub struct Entry {
     pub kind: Kind,
     /// Permission, set-id and sticky bits, `0..=0o7777`.
     pub mode: u16,
-    /// Hides what the strata below have in this directory. Only in a single stratum's index.
+    /// Hides what the strata below have in this directory. Only in a single stratum's index. On a
+    /// [`Kind::Whiteout`]: just the content is deleted, the directory itself stays as it is below.
     pub opaque: bool,
     /// Owner inside the image.
     pub uid: u32,
@@ -81,6 +84,34 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// A directory that nothing is known of: 0755, root's, of 1970.
+    pub fn new_dir(path: &[u8]) -> Self {
+        Self::new(path, Kind::Dir, 0o755)
+    }
+
+    /// An entry of root's, of 1970, empty, of stratum 0.
+    pub fn new(path: &[u8], kind: Kind, mode: u16) -> Self {
+        Self {
+            path: path.into(),
+            kind,
+            mode,
+            opaque: false,
+            uid: 0,
+            gid: 0,
+            mtime: Mtime::default(),
+            size: 0,
+            stratum: 0,
+            offset: 0,
+            link_group: 0,
+            extra: None,
+        }
+    }
+
+    /// Whether it deletes this path from the strata below.
+    pub fn is_whiteout(&self) -> bool {
+        self.kind == Kind::Whiteout && !self.opaque
+    }
+
     /// A symlink's or unresolved hard link's target; empty for others.
     pub fn link(&self) -> &[u8] {
         self.extra.as_ref().map_or(&[], |x| &x.link)
@@ -89,6 +120,19 @@ impl Entry {
     /// Device numbers, (major, minor).
     pub fn rdev(&self) -> (u32, u32) {
         self.extra.as_ref().map_or((0, 0), |x| x.rdev)
+    }
+
+    /// Extended attributes by full name, raw values.
+    pub fn xattrs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.extra.iter().flat_map(|x| x.xattrs.iter().map(|(name, value)| (&**name, &**value)))
+    }
+
+    /// In a directory stratum: the path below its root that holds this entry's bytes.
+    pub fn origin(&self) -> &[u8] {
+        match &self.extra {
+            Some(extra) if !extra.origin.is_empty() => &extra.origin,
+            _ => &self.path,
+        }
     }
 }
 
@@ -108,13 +152,79 @@ impl Index {
         Self { entries }
     }
 
+    /// Takes entries that are in strict path order.
+    pub(crate) fn from_sorted(entries: Vec<Entry>) -> Self {
+        debug_assert!(entries.is_sorted_by(|a, b| a.path < b.path));
+        Self { entries }
+    }
+
     /// All entries in path order; parents come before children.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
+    pub(crate) fn entries_mut(&mut self) -> &mut [Entry] {
+        &mut self.entries
+    }
+
+    /// The entries, given away.
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
     /// The entry at exactly this path (no symlink is followed).
     pub fn get(&self, path: &[u8]) -> Option<&Entry> {
-        self.entries.binary_search_by(|e| (*e.path).cmp(path)).ok().map(|i| &self.entries[i])
+        self.position(path).map(|i| &self.entries[i])
+    }
+
+    /// Where [`Index::entries`] has this path.
+    pub fn position(&self, path: &[u8]) -> Option<usize> {
+        self.entries.binary_search_by(|e| (*e.path).cmp(path)).ok()
+    }
+
+    /// Everything below a directory (not the directory itself) in path order; for the root (the empty
+    /// path) everything.
+    pub fn descendants(&self, dir: &[u8]) -> &[Entry] {
+        &self.entries[self.descendant_range(dir)]
+    }
+
+    pub(crate) fn descendant_range(&self, dir: &[u8]) -> Range<usize> {
+        if dir.is_empty() {
+            let root = self.entries.first().is_some_and(|e| e.path.is_empty());
+            return usize::from(root)..self.entries.len();
+        }
+        // The descendants are the paths in `dir/` .. `dir0`, '0' being the byte after '/'.
+        let edge = |last: u8| {
+            self.entries.partition_point(|e| {
+                let head = e.path.get(..dir.len()).unwrap_or(&e.path);
+                head.cmp(dir).then_with(|| e.path.get(dir.len()).cmp(&Some(&last))).is_lt()
+            })
+        };
+        let start = edge(b'/');
+        match self.entries.get(start) {
+            Some(e) if path::is_below(&e.path, dir) => start..edge(b'0'),
+            _ => start..start,
+        }
+    }
+
+    /// The entries right in a directory, in path order. Those of deeper levels are jumped over, so this costs
+    /// a binary search for each child that is a directory.
+    pub fn children<'a>(&'a self, dir: &'a [u8]) -> impl Iterator<Item = &'a Entry> + 'a {
+        let below = self.descendant_range(dir);
+        let prefix = if dir.is_empty() { 0 } else { dir.len() + 1 };
+        let mut at = below.start;
+        std::iter::from_fn(move || {
+            while at < below.end {
+                let entry = &self.entries[at];
+                match entry.path[prefix..].iter().position(|b| *b == b'/') {
+                    None => {
+                        at += 1;
+                        return Some(entry);
+                    }
+                    Some(slash) => at = self.descendant_range(&entry.path[..prefix + slash]).end,
+                }
+            }
+            None
+        })
     }
 }

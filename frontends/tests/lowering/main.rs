@@ -1,0 +1,9 @@
+//! Dockerfiles in, graphs and image configs out.
+
+mod configs;
+mod copies;
+mod faults;
+mod graphs;
+mod runs;
+mod stages;
+mod world;
