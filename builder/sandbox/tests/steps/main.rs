@@ -8,6 +8,7 @@ mod image;
 mod isolation;
 mod life;
 mod mounts;
+mod ordinary;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -19,8 +20,13 @@ fn main() {
     if args.iter().any(|a| a == "--doomed-caller") {
         return life::doomed_caller();
     }
+    if let [flag, scenario] = &args[..]
+        && flag == "--as-nobody"
+    {
+        return ordinary::as_nobody_main(scenario);
+    }
     let filter = args.iter().find(|a| !a.starts_with('-'));
-    let tests: Vec<Test> = [isolation::TESTS, emulation::TESTS, mounts::TESTS, life::TESTS].concat();
+    let tests: Vec<Test> = [isolation::TESTS, emulation::TESTS, mounts::TESTS, life::TESTS, ordinary::TESTS].concat();
     if args.iter().any(|a| a == "--list") {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
         return;
