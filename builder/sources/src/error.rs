@@ -173,7 +173,7 @@ pub enum Error {
         reason: String,
     },
     /// Not in the cache, and the network is not to be used.
-    #[error("{what} is not in the cache, and the build is offline; run once without --offline")]
+    #[error("{what} is not in the cache, and the network is not to be used; fetch it once with the network")]
     Offline {
         /// The reference.
         what: String,

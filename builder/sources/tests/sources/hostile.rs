@@ -292,6 +292,31 @@ fn pull_asks_once_and_notices_a_moved_tag() {
 }
 
 #[test]
+fn a_proxy_is_used_for_what_is_not_here() {
+    let sample = Sample::three_layers();
+    let behind = sample.clone();
+    let proxy = Server::start(move |request| match request.path.strip_prefix("http://registry.test") {
+        Some(path) => super::server::registry_answer(&behind, &Request { path: path.into(), ..request.clone() }),
+        None => Reply::new(502, ""),
+    });
+    let direct = Server::registry(sample.clone(), |_, reply| reply);
+    let cache = tempfile::tempdir().unwrap();
+    let mut config = config(cache.path());
+    config.insecure_hosts = vec!["registry.test".into()];
+    config.proxy.http = Some(format!("http://me:hunter2@{}", proxy.host));
+    let registry = Registry::new(&config).unwrap();
+    let digest = |host: &str| {
+        let reference = Reference::parse(&format!("{host}/app:1.0")).unwrap();
+        registry.image(&reference, &platform("linux/amd64"), PullPolicy::Missing).unwrap().digest
+    };
+    assert_eq!(digest("registry.test"), sample.digest(0));
+    assert_eq!(proxy.requests()[0].header("proxy-authorization"), Some("Basic bWU6aHVudGVyMg=="));
+    let before = proxy.requests().len();
+    assert_eq!(digest(&direct.host), sample.digest(0));
+    assert_eq!((proxy.requests().len(), direct.requests().len()), (before, 1), "loopback is reached directly");
+}
+
+#[test]
 fn silence_and_closed_ports_are_told_apart() {
     let cache = tempfile::tempdir().unwrap();
     let server = Server::registry(Sample::default(), |_, mut reply| {
