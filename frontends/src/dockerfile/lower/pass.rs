@@ -27,7 +27,7 @@ const COMMAND: &str = "com.docker.dockerfile.v1.command";
 const MAX_ENVIRONMENT: usize = 2 << 20;
 
 /// The most bytes that the history of all stages may have.
-const MAX_HISTORY: usize = 64 << 20;
+const MAX_HISTORY: usize = 16 << 20;
 
 /// Everything that is settled before the walk.
 #[derive(Clone)]
@@ -206,7 +206,9 @@ impl Walk<'_> {
             state.env.set(name, value);
         }
         if !state.image.config.working_dir.is_empty() {
-            state.dir = super::path::workdir("/", &state.image.config.working_dir);
+            let dir = super::path::workdir("/", &state.image.config.working_dir);
+            state.dir.clone_from(&dir);
+            state.image.config.working_dir = dir;
         }
         state.user = state.image.config.user.clone();
 
