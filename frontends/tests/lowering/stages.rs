@@ -258,3 +258,13 @@ fn triggers_run_where_they_are_inherited() {
     assert_eq!(env("b"), ("T=1 B=1".into(), String::new()));
     assert_eq!(env("2"), ("T=1 B=1 C=1".into(), String::new()));
 }
+
+#[test]
+fn a_relative_directory_of_a_base_counts_from_the_root() {
+    let world = World::new().image("docker.io/library/rel:latest", r#"{"WorkingDir":"w"}"#);
+    for (source, dir) in [("", "/w"), ("WORKDIR $NONE\n", "/w"), ("WORKDIR x\n", "/w/x")] {
+        let lowered = build(&format!("FROM rel\n{source}RUN a\n"), &options(), &world);
+        assert!(ops(&lowered).pop().unwrap().contains(&format!("cwd={dir} ")), "{source}");
+        assert_eq!(lowered.config.config.working_dir, dir);
+    }
+}

@@ -133,8 +133,10 @@ fn settle(
         ImageConfig::from_json(config)
             .map_err(|source| LowerError::new(stage.span, Fault::Config { name: stage.base_name.clone(), source }))
     };
+    if matches!(&context, Context::Image(image) if image.reference == SCRATCH) {
+        context = Context::Empty;
+    }
     let image = match &context {
-        Context::Image(image) if image.reference == SCRATCH => None,
         Context::Image(ResolvedImage { config, .. }) | Context::Store { config, .. } => Some(parse(config)?),
         Context::Output(_, image) => image.as_deref().cloned(),
         _ => None,
