@@ -295,7 +295,7 @@ fn other_kinds_and_names_come_along() {
         ["fifo Fifo (0, 0)", "naïve ☺ 644 u", "null CharDev (1, 3)", "sock 600 ", "wh CharDev (0, 0)"]
     );
     // A device 0/0 on disk would be a whiteout.
-    assert!(made.warnings.iter().any(|w| w.lost == routerpack_files::Lost::Device));
+    assert!(made.warnings.iter().any(|w| w.lost == routerpack_rootfs::Lost::Device));
 }
 
 #[test]
