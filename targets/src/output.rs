@@ -9,7 +9,8 @@ use std::{
 use routerpack_graph::{Digest, ImageConfig};
 
 use crate::{
-    Error, config, docker_archive, gzip,
+    Error, config, docker_archive,
+    gzip::Gzip,
     layer::{Carry, Layer},
     local, oci_archive,
     request::{Compression, Dest, Format, Image, Layers, Request, Summary},
@@ -104,15 +105,17 @@ fn transfer(
             loop {
                 match io::Read::read(&mut from, &mut buf)? {
                     0 => return Ok(()),
-                    n => out.write_all(&buf[..n])?,
+                    n => {
+                        out.write_all(&buf[..n])?;
+                        step(n as u64);
+                    }
                 }
-                step(buf.len() as u64);
             }
         };
         if compress {
-            let mut zip = gzip::writer(io::BufWriter::with_capacity(256 * 1024, &mut out));
+            let mut zip = Gzip::new(&mut out)?;
             copy(&mut zip)?;
-            zip.finish()?.flush()?;
+            zip.finish()?;
         } else {
             copy(&mut out)?;
         }
