@@ -193,3 +193,25 @@ proptest! {
         let _ = Dockerfile::parse(&format!("FROM a\nRUN --mount={value} --device={value} x"));
     }
 }
+
+/// What would overflow a stack, or take time with the square of its size.
+#[test]
+fn hostile_files_end() {
+    let repeat = |piece: &str| piece.repeat(60_000 / piece.len());
+    for source in [
+        format!("FROM a\n{}", repeat("ONBUILD ")),
+        format!("FROM a\nRUN {}{}", repeat("["), repeat("]")),
+        format!("FROM a\nCOPY <<{} \\\n x", repeat("${a:-")),
+        format!("FROM a\nCOPY {} x\n{}", repeat("<<a\\\\b \\\n"), repeat("a\\b\n")),
+        format!("FROM a\nCOPY {}", repeat("--a ")),
+        format!("FROM a\nENV {}", repeat("=a ")),
+        format!("FROM a\nRUN {}", repeat("'<<a' \"")),
+        format!("FROM a\nRUN a \\\n{}", repeat("# \\\n\n")),
+        repeat("FROM a AS a\n"),
+        repeat("x\n"),
+        repeat("# a b\n"),
+    ] {
+        let found = Dockerfile::parse(&source).map_or_else(|found| found.len(), |_| 0);
+        assert!(found <= 1101, "{found} findings");
+    }
+}

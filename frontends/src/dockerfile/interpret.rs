@@ -32,6 +32,12 @@ pub(super) fn instruction(statement: Statement, diagnostics: &mut Vec<Diagnostic
     Some(Instruction { statement, command })
 }
 
+/// The error for a keyword that is none.
+pub(super) fn unknown(keyword: &Word) -> Diagnostic {
+    let unknown = Diagnostic::error(keyword.span, format!("unknown instruction: {}", keyword.text));
+    unknown.suggest(&keyword.text, KEYWORDS)
+}
+
 struct Reader<'s> {
     statement: &'s Statement,
     found: Vec<Diagnostic>,
@@ -67,9 +73,7 @@ impl Reader<'_> {
             "VOLUME" => Command::Volume(self.volume()?),
             "WORKDIR" => Command::Workdir(self.exactly_one()?),
             _ => {
-                let keyword = &self.statement.keyword;
-                let unknown = Diagnostic::error(keyword.span, format!("unknown instruction: {}", keyword.text));
-                self.report(unknown.suggest(&keyword.text, KEYWORDS));
+                self.report(unknown(&self.statement.keyword));
                 return None;
             }
         })
