@@ -40,9 +40,6 @@ pub fn write(image: &Image, request: Request, progress: &mut dyn FnMut(u64, u64)
         Compression::Gzip => format != Format::Oci,
         Compression::None => false,
     };
-    let job = Job { image, format, tags, layers, epoch, gzip_layers: compression != Compression::None, name };
-    let plan = job.plan()?;
-
     // Names depend on digests, so an archive is written where one can go back: right into its own
     // file where possible.
     let staged = match dest {
@@ -53,6 +50,9 @@ pub fn write(image: &Image, request: Request, progress: &mut dyn FnMut(u64, u64)
         Some(_) if !outer_gzip => None,
         _ => Some(tempfile::tempfile_in(spool).map_err(Error::write(spool))?),
     };
+    let place = if spooled.is_some() { spool } else { name };
+    let job = Job { image, format, tags, layers, epoch, gzip_layers: compression != Compression::None, name: place };
+    let plan = job.plan()?;
     let file = spooled.as_ref().or(staged.as_ref().map(|s| &s.file));
     let Some(file) = file else { return Err(Error::Request("nowhere to write to".into())) };
 

@@ -8,12 +8,12 @@ use std::{path::Path, sync::Arc};
 use routerpack_graph::pb::{
     self, FileAction, FileActionMkDir, FileActionMkFile, FileActionRm, FileActionSymlink, file_action::Action,
 };
-use routerpack_rootfs::{Index, Kind, Mtime, Stratum, Tree};
+use routerpack_rootfs::{Index, Kind, Mtime, Stratum, Tree, Warning};
 
 use crate::{
     copy::Copy,
     disk::Bytes,
-    error::{Error, Warning},
+    error::Error,
     owner::{self, Owner},
     path, select,
     upper::{Meta, Upper},
@@ -36,8 +36,11 @@ pub struct Output {
     pub index: Index,
     /// The input that the stratum lies on; none: scratch.
     pub base: Option<usize>,
-    /// What the directory can't hold, at most one of each kind.
+    /// What the directory can't hold; the index has it.
     pub warnings: Vec<Warning>,
+    /// Whether the directory will do for an overlay. Else there are removals whose marks its file system
+    /// didn't take (it is an overlay itself, say), and only the index shows them.
+    pub mountable: bool,
 }
 
 /// Which input of an op its output number `output` (as in an LLB input's `index`; nearly always 0)
@@ -196,8 +199,8 @@ fn run(
             None => return Err(Error::BadOp(format!("action {at} is of an unknown kind"))),
         }
     }
-    let (index, warnings) = upper.finish()?;
-    Ok(Output { index, base: chain.base, warnings })
+    let (index, warnings, mountable) = upper.finish()?;
+    Ok(Output { index, base: chain.base, warnings, mountable })
 }
 
 /// Nanoseconds since 1970; -1 says nothing.

@@ -134,6 +134,8 @@ pub enum Error {
         reason: String,
         /// What to try.
         hint: String,
+        /// A connection there was, and it broke: trying again soon may help.
+        broke: bool,
     },
     /// The server refuses.
     #[error(
@@ -171,7 +173,7 @@ pub enum Error {
         reason: String,
     },
     /// Not in the cache, and the network is not to be used.
-    #[error("{what} is not in the cache, and the build is offline; run once without --offline")]
+    #[error("{what} is not in the cache, and the network is not to be used; fetch it once with the network")]
     Offline {
         /// The reference.
         what: String,
@@ -202,7 +204,7 @@ pub enum Error {
     #[error(transparent)]
     Context(#[from] InvalidContext),
     /// A file can't be read or written.
-    #[error("{}: {what}: {source}", .path.display())]
+    #[error("{}: {what}: {source}{}", .path.display(), remedy(.source))]
     File {
         /// The file or directory.
         path: PathBuf,
@@ -232,7 +234,8 @@ impl Error {
     /// Whether trying again could help.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Truncated { .. } => true,
+            Self::Unreachable { broke, .. } => *broke,
+            Self::Truncated { .. } => true,
             Self::Answer { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             _ => false,
         }
@@ -248,6 +251,17 @@ impl From<Error> for io::Error {
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)
+    }
+}
+
+/// What to do about a system error, where that is known.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            ". Free some space, or use another cache directory"
+        }
+        io::ErrorKind::PermissionDenied => ". Check the owner and the permissions",
+        _ => "",
     }
 }
 

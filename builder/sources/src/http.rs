@@ -6,10 +6,12 @@
 //! Requests must not be made from inside an asynchronous runtime: they block.
 
 mod fetch;
+mod tls;
 
+use std::collections::HashSet;
 use std::io::{self, Read};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode, Url};
@@ -53,6 +55,8 @@ struct State {
     // Two, so that a machine without certificate authorities can still talk to a loopback registry.
     plain: Option<Client>,
     tls: Option<Client>,
+    // Hosts that turned out to want TLS after all.
+    tls_hosts: HashSet<String>,
 }
 
 impl std::fmt::Debug for Http {
@@ -110,7 +114,26 @@ impl Http {
     /// Whether this host (`host[:port]`) is spoken to without TLS.
     pub fn is_plain(&self, host: &str) -> bool {
         let name = host_name(host);
+        if self.state().tls_hosts.contains(host) {
+            return false;
+        }
         is_loopback(name) || self.config.insecure_hosts.iter().any(|h| h == host || h == name)
+    }
+
+    /// Whether a 400 means that the host, spoken to in plain HTTP, wants TLS; remembered then. Go's
+    /// and nginx's servers say so in words (net/http `server.go`; nginx's status 497).
+    pub fn wants_tls(&self, host: &str, body: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(body);
+        let wants =
+            text.contains("HTTP request to an HTTPS server") || text.contains("HTTP request was sent to HTTPS port");
+        if wants {
+            self.state().tls_hosts.insert(host.into());
+        }
+        wants
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends once. Any answer at all is a success here.
@@ -129,7 +152,7 @@ impl Http {
         if let Some(form) = &call.form {
             request = request.header("content-type", "application/x-www-form-urlencoded").body(form.clone());
         }
-        let response = runtime.block_on(request.send()).map_err(|e| self.unreachable(&host, e))?;
+        let response = runtime.block_on(async { request.send().await }).map_err(|e| self.unreachable(&host, e))?;
         Ok(Answer { response, rest: Vec::new(), taken: 0, host, http: self.clone(), runtime })
     }
 
@@ -151,7 +174,8 @@ impl Http {
     }
 
     fn client(&self, url: &Url) -> Result<(Client, Arc<Runtime>)> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.state();
+        let state = &mut *guard;
         let runtime = match &state.runtime {
             Some(runtime) => runtime.clone(),
             None => {
@@ -174,12 +198,15 @@ impl Http {
     }
 
     fn unreachable(&self, host: &str, error: reqwest::Error) -> Error {
-        let timeout = error.is_timeout();
+        let (timeout, broke) = (error.is_timeout(), !error.is_connect());
         let reason = deepest(&error.without_url());
         let hint = if timeout {
             "The network or the server is slow, or a firewall drops the packets: try again".to_string()
-        } else if reason.contains("UnknownIssuer") || reason.contains("invalid peer certificate") {
-            "Its certificate is signed by nobody known here: name the CA's file, if you trust it".to_string()
+        } else if reason.contains("UnknownIssuer") || reason.contains("CaUsedAsEndEntity") {
+            "Its certificate is signed by nobody known here: name the CA's file (or the certificate's own), if you trust it"
+                .to_string()
+        } else if reason.contains("invalid peer certificate") {
+            "Its certificate is not good for this name or this time".to_string()
         } else if reason.contains("InvalidContentType") || reason.contains("corrupt message") {
             format!("It doesn't speak TLS; if it is meant to be plain HTTP, list {host} as an insecure registry")
         } else if is_loopback(host_name(host)) {
@@ -190,12 +217,11 @@ impl Http {
                 .to_string()
         };
         let reason = if timeout { format!("no answer in time ({reason})") } else { reason };
-        Error::Unreachable { host: host.into(), reason, hint }
+        Error::Unreachable { host: host.into(), reason, hint, broke }
     }
 }
 
 fn build(config: &Config, is_tls: bool) -> Result<Client> {
-    let tls = |reason: String| Error::Tls { reason };
     // Somebody else may have chosen one before; any is good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
@@ -213,21 +239,11 @@ fn build(config: &Config, is_tls: bool) -> Result<Client> {
                 attempt.follow()
             }
         }));
-    if is_tls {
-        let mut roots = Vec::new();
-        for path in &config.ca_files {
-            let pem = std::fs::read(path).map_err(Error::file(path, "read a CA file"))?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .map_err(|e| tls(format!("{}: {}", path.display(), deepest(&e))))?;
-            if certificates.is_empty() {
-                return Err(tls(format!("{} holds no PEM certificate", path.display())));
-            }
-            roots.extend(certificates);
-        }
-        builder = builder.tls_certs_merge(roots);
+    builder = if is_tls {
+        builder.tls_backend_preconfigured(tls::client_config(config)?)
     } else {
-        builder = builder.tls_certs_only([]);
-    }
+        builder.tls_certs_only([])
+    };
     let direct = format!("localhost,127.0.0.0/8,::1,{}", config.proxy.no_proxy.as_deref().unwrap_or_default());
     let proxies =
         [config.proxy.http.as_ref().map(reqwest::Proxy::http), config.proxy.https.as_ref().map(reqwest::Proxy::https)];
@@ -235,7 +251,7 @@ fn build(config: &Config, is_tls: bool) -> Result<Client> {
         let proxy = proxy.map_err(|_| Error::malformed("the proxy address", "it is not a URL"))?;
         builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&direct)));
     }
-    builder.build().map_err(|e| tls(deepest(&e)))
+    builder.build().map_err(|e| Error::Tls { reason: deepest(&e) })
 }
 
 /// The innermost reason of a chain of errors, which is the one that says something.

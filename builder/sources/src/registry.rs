@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::Config;
 use crate::blobs::BlobStore;
 use crate::error::{Error, Result};
-use crate::http::{Answer, Call, Credential, Http};
+use crate::http::{Answer, Call, Credential, Http, host_of, refusal};
 use crate::image::{Image, Parts};
 use crate::manifest::{self, DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Document, Documents, OCI_INDEX, OCI_MANIFEST};
 use crate::reference::Reference;
@@ -105,10 +105,12 @@ impl Registry {
         let root_digest = self.resolve(reference, policy)?;
         let view = View { inner, reference, offline: policy == PullPolicy::Offline };
         let root = view.manifest(&root_digest, None)?;
+        let mut declared = None;
         let (digest, bytes, manifest) = match Document::parse(&root, &name)? {
             Document::Manifest(manifest) => (root_digest.clone(), root, manifest),
             Document::Index(index) => {
                 let chosen = manifest::choose(&view, &index.manifests, platform, &name)?;
+                declared = chosen.platform();
                 let bytes = view.manifest(&chosen.digest, Some(chosen.size))?;
                 match Document::parse(&bytes, &name)? {
                     Document::Manifest(manifest) => (chosen.digest, bytes, manifest),
@@ -123,7 +125,7 @@ impl Registry {
         };
         let config = view.config(&manifest.config)?;
         let origin = Arc::new(RegistryOrigin::new(self.clone(), reference.clone()));
-        Image::assemble(Parts { name, digest, root_digest, bytes, manifest, config }, origin, limits)
+        Image::assemble(Parts { name, digest, root_digest, bytes, manifest, config, declared }, origin, limits)
     }
 }
 
@@ -140,7 +142,15 @@ impl Inner {
     fn send(&self, reference: &Reference, mut call: Call, what: &str) -> Result<Answer> {
         let key = (reference.host().to_string(), reference.repository().to_string());
         call.credential = self.held().get(&key).cloned();
-        let answer = self.http.send(&call)?;
+        let mut answer = self.http.send(&call)?;
+        if answer.status() == StatusCode::BAD_REQUEST && call.url.scheme() == "http" {
+            let host = host_of(&call.url);
+            let body = answer.bytes(what, 64 << 10)?;
+            if !self.http.wants_tls(&host, &body) || call.url.set_scheme("https").is_err() {
+                return Err(refusal(&host, what, StatusCode::BAD_REQUEST, &body));
+            }
+            answer = self.http.send(&call)?;
+        }
         if answer.status() != StatusCode::UNAUTHORIZED {
             return answer.success(what);
         }
@@ -167,10 +177,15 @@ impl Inner {
 
     /// The digest that the registry announces for a tag, if it does.
     fn head(&self, reference: &Reference) -> Result<Option<Digest>> {
-        let answer = self
+        let asked = self
             .http
-            .retrying(|| self.send(reference, self.manifest_call(reference, Method::HEAD)?, &reference.familiar()))?;
-        Ok(answer.header("docker-content-digest").and_then(|text| Digest::parse(text).ok()))
+            .retrying(|| self.send(reference, self.manifest_call(reference, Method::HEAD)?, &reference.familiar()));
+        match asked {
+            Ok(answer) => Ok(answer.header("docker-content-digest").and_then(|text| Digest::parse(text).ok())),
+            // Not every registry knows HEAD; the whole manifest says it as well.
+            Err(Error::Answer { status: 405 | 501, .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// Fetches what a tag names now, keeps it, and records the digest.
@@ -208,13 +223,7 @@ impl Inner {
 
     fn remember(&self, reference: &Reference, digest: &Digest) -> Result<()> {
         let record = Record { reference: reference.to_string(), digest: digest.clone() };
-        let bytes = serde_json::to_vec(&record).map_err(|e| Error::malformed("a tag's record", e))?;
-        let path = self.record_path(reference);
-        let tmp = self.blobs.tmp();
-        let mut file = tempfile::NamedTempFile::new_in(tmp).map_err(Error::file(tmp, "create a file"))?;
-        file.write_all(&bytes).map_err(Error::file(&path, "write"))?;
-        file.persist(&path).map_err(|e| Error::file(&path, "rename to")(e.error))?;
-        Ok(())
+        self.blobs.write_record(&self.record_path(reference), &record)
     }
 }
 
