@@ -74,8 +74,10 @@ pub(super) fn resolve(
         let first = &plan.stages[stages[0]];
         let context = answer.map_err(|source| {
             let name = first.replaced_by.clone().unwrap_or_else(|| first.base_name.clone());
-            let names = plan.stages.iter().map(|stage| stage.name.as_str()).filter(|name| !name.is_empty());
-            LowerError::new(first.span, Fault::Resolve { name: name.clone(), source }).suggest(&name, names)
+            let names = plan.stages.iter().map(|stage| stage.name.as_str());
+            let names = names.filter(|known| !known.is_empty() && *known != name);
+            let fault = Fault::Resolve { name: name.clone(), source };
+            LowerError::new(first.span, fault).suggest(&name, names)
         })?;
         for index in stages {
             let resolution = settle(plan, *index, question, context.clone(), options)?;
