@@ -95,7 +95,7 @@ fn the_example_runs_in_docker() {
     let world = World::new();
     let daemon = Daemon::start(&world);
     let context = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hello-router");
-    let archive = world.build(&context, "routeros", "hello.tar", &["--platform=linux/arm64", "-t", "hello:1.0"]);
+    let archive = world.build(&context, "hello.tar", &["--platform=linux/arm64", "-t", "hello:1.0"]);
     run(daemon.docker().arg("load").arg("-i").arg(&archive)).success();
     let page =
         ["run", "--rm", "--network=none", "--platform=linux/arm64", "--entrypoint=/www/cgi-bin/index.cgi", "hello:1.0"];

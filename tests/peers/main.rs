@@ -31,7 +31,7 @@ fn build(world: &World, kind: &str, arguments: &[&str]) -> PathBuf {
     if !context.exists() {
         world.copy(&image(), "image");
     }
-    world.build(&context, kind, &format!("{kind}.tar"), arguments)
+    world.build_as(kind, &context, &format!("{kind}.tar"), arguments)
 }
 
 /// What the test image prints when it runs on a machine of this name.

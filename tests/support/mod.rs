@@ -37,8 +37,9 @@ pub struct Outcome {
 
 impl Outcome {
     fn new(command: &Command, output: Output) -> Self {
+        let words = [command.get_program()].into_iter().chain(command.get_args());
         Self {
-            command: format!("{command:?}"),
+            command: words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" "),
             code: output.status.code(),
             stdout: output.stdout,
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),

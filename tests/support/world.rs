@@ -191,10 +191,16 @@ impl World {
         Outcome::new(&command, output)
     }
 
-    /// Builds a context directory, with the base image `busybox` at hand, as output type `kind` (`routeros`, `oci` …);
-    /// returns where the archive of this name is.
+    /// Builds a context directory, with the base image `busybox` at hand, into a router's archive of this name; returns
+    /// where it is.
     #[track_caller]
-    pub fn build(&self, context: &Path, kind: &str, archive: &str, arguments: &[&str]) -> PathBuf {
+    pub fn build(&self, context: &Path, archive: &str, arguments: &[&str]) -> PathBuf {
+        self.build_as("routeros", context, archive, arguments)
+    }
+
+    /// The same as another type of output (`docker`, `oci` …).
+    #[track_caller]
+    pub fn build_as(&self, kind: &str, context: &Path, archive: &str, arguments: &[&str]) -> PathBuf {
         let dest = self.path(archive);
         let mut command = self.command();
         command.args(["build", "--progress=plain", "--build-context", &self.base_context("busybox")]).args(arguments);

@@ -32,7 +32,8 @@ pub struct Settings {
 /// What an op made.
 #[derive(Debug)]
 pub struct Output {
-    /// What is in the directory: files, whiteouts, opaque directories, and every directory above them.
+    /// What is in the directory: files, whiteouts, opaque directories, and every directory above them (the
+    /// root only where the base has an entry for it or the op changes it).
     pub index: Index,
     /// The input that the stratum lies on; none: scratch.
     pub base: Option<usize>,
@@ -50,9 +51,9 @@ pub fn base_input(op: &pb::FileOp, output: i64, inputs: usize) -> Result<Option<
     Ok(chain.base)
 }
 
-/// Runs an op: `inputs` are the trees of its inputs in order, `dest` is an empty directory, whose file
-/// system can hold what the settings say. It becomes the upper directory of an overlay over the strata
-/// of [`Output::base`]. After an error `dest` is to be thrown away.
+/// Runs an op: `inputs` are the trees of its inputs in order, `dest` is an empty directory. It becomes the
+/// upper directory of an overlay over the strata of [`Output::base`]; beside it, in its parent, lie for a
+/// while the results that actions look at from the side. After an error `dest` is to be thrown away.
 pub fn apply(
     op: &pb::FileOp,
     output: i64,

@@ -177,10 +177,15 @@ impl Inner {
 
     /// The digest that the registry announces for a tag, if it does.
     fn head(&self, reference: &Reference) -> Result<Option<Digest>> {
-        let answer = self
+        let asked = self
             .http
-            .retrying(|| self.send(reference, self.manifest_call(reference, Method::HEAD)?, &reference.familiar()))?;
-        Ok(answer.header("docker-content-digest").and_then(|text| Digest::parse(text).ok()))
+            .retrying(|| self.send(reference, self.manifest_call(reference, Method::HEAD)?, &reference.familiar()));
+        match asked {
+            Ok(answer) => Ok(answer.header("docker-content-digest").and_then(|text| Digest::parse(text).ok())),
+            // Not every registry knows HEAD; the whole manifest says it as well.
+            Err(Error::Answer { status: 405 | 501, .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// Fetches what a tag names now, keeps it, and records the digest.

@@ -4,6 +4,7 @@ mod configs;
 mod copies;
 mod faults;
 mod graphs;
+mod properties;
 mod runs;
 mod stages;
 mod world;

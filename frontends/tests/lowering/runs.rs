@@ -63,6 +63,7 @@ fn mounts_of_every_kind() {
             vec!["[/=#0] [/k=scratch secret id=a/k 1:2 440]"],
         ),
         ("type=secret,target=/etc/k", vec!["[/=#0] [/etc/k=scratch secret id=k 0:0 400 optional]"]),
+        ("type=secret,id=k,target=f", vec!["[/=#0] [/f=scratch secret id=k 0:0 400 optional]"]),
         ("type=secret,id=k,env=K", vec!["[/=#0] $K=k optional"]),
         ("type=secret,id=k,env=K,target=/k", vec!["[/=#0] [/k=scratch secret id=k 0:0 400 optional] $K=k optional"]),
     ] {

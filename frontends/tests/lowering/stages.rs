@@ -1,6 +1,10 @@
 //! Stages, bases, arguments, named contexts, triggers.
 
-use routerpack_frontends::dockerfile::lower::{Context, Options};
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
+
+use routerpack_frontends::dockerfile::Dockerfile;
+use routerpack_frontends::dockerfile::lower::{Context, Options, ResolveError, ResolvedImage, Resolver, lower};
 use routerpack_graph::Platform;
 
 use crate::world::*;
@@ -257,4 +261,53 @@ fn triggers_run_where_they_are_inherited() {
     assert_eq!(env("a"), (String::new(), "ENV T=1".into()));
     assert_eq!(env("b"), ("T=1 B=1".into(), String::new()));
     assert_eq!(env("2"), ("T=1 B=1 C=1".into(), String::new()));
+}
+
+#[test]
+fn a_relative_directory_of_a_base_counts_from_the_root() {
+    let world = World::new().image("docker.io/library/rel:latest", r#"{"WorkingDir":"w"}"#);
+    for (source, dir) in [("", "/w"), ("WORKDIR $NONE\n", "/w"), ("WORKDIR x\n", "/w/x")] {
+        let lowered = build(&format!("FROM rel\n{source}RUN a\n"), &options(), &world);
+        assert!(ops(&lowered).pop().unwrap().contains(&format!("cwd={dir} ")), "{source}");
+        assert_eq!(lowered.config.config.working_dir, dir);
+    }
+}
+
+/// Answers only when two are asking.
+#[derive(Default)]
+struct Together {
+    asking: Mutex<usize>,
+    arrived: Condvar,
+}
+
+impl Resolver for Together {
+    fn image(&self, reference: &str, platform: &Platform) -> Result<ResolvedImage, ResolveError> {
+        let mut asking = self.asking.lock().unwrap();
+        *asking += 1;
+        self.arrived.notify_all();
+        let wait = self.arrived.wait_timeout_while(asking, Duration::from_secs(20), |asking| *asking < 2);
+        if wait.unwrap().1.timed_out() {
+            return Err("nobody else is asking".into());
+        }
+        Resolver::image(&World::new().image(reference, "{}"), reference, platform)
+    }
+
+    fn context(&self, name: &str, _: &Platform) -> Result<Context, ResolveError> {
+        Err(format!("no context {name}").into())
+    }
+}
+
+#[test]
+fn bases_are_resolved_at_the_same_time() {
+    let source = "FROM one AS a\nFROM two\nCOPY --from=a /x /\n";
+    let file = Dockerfile::parse(source).unwrap();
+    let lowered = lower(&file, source, &options(), &Together::default()).unwrap();
+    assert_eq!(ops(&lowered).len(), 3);
+}
+
+#[test]
+fn an_image_that_several_stages_name_is_asked_for_once() {
+    let world = World::new();
+    build("FROM alpine AS a\nFROM alpine AS b\nCOPY --from=a x y\nCOPY --from=alpine x z\n", &options(), &world);
+    assert_eq!(world.asked.lock().unwrap().len(), 1);
 }

@@ -151,8 +151,13 @@ impl Made {
     }
 }
 
+/// A tree whose directories somebody else keeps.
+pub fn made(tree: Tree) -> Made {
+    Made { tree, own: Index::default(), warnings: Vec::new(), _dirs: Vec::new() }
+}
+
 pub fn scratch() -> Made {
-    Made { tree: Tree::default(), own: Index::default(), warnings: Vec::new(), _dirs: Vec::new() }
+    made(Tree::default())
 }
 
 /// What the Dockerfile frontend asks for with `COPY src dest`.

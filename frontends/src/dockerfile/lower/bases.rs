@@ -74,8 +74,10 @@ pub(super) fn resolve(
         let first = &plan.stages[stages[0]];
         let context = answer.map_err(|source| {
             let name = first.replaced_by.clone().unwrap_or_else(|| first.base_name.clone());
-            let names = plan.stages.iter().map(|stage| stage.name.as_str()).filter(|name| !name.is_empty());
-            LowerError::new(first.span, Fault::Resolve { name: name.clone(), source }).suggest(&name, names)
+            let names = plan.stages.iter().map(|stage| stage.name.as_str());
+            let names = names.filter(|known| !known.is_empty() && *known != name);
+            let fault = Fault::Resolve { name: name.clone(), source };
+            LowerError::new(first.span, fault).suggest(&name, names)
         })?;
         for index in stages {
             let resolution = settle(plan, *index, question, context.clone(), options)?;
@@ -133,8 +135,10 @@ fn settle(
         ImageConfig::from_json(config)
             .map_err(|source| LowerError::new(stage.span, Fault::Config { name: stage.base_name.clone(), source }))
     };
+    if matches!(&context, Context::Image(image) if image.reference == SCRATCH) {
+        context = Context::Empty;
+    }
     let image = match &context {
-        Context::Image(image) if image.reference == SCRATCH => None,
         Context::Image(ResolvedImage { config, .. }) | Context::Store { config, .. } => Some(parse(config)?),
         Context::Output(_, image) => image.as_deref().cloned(),
         _ => None,

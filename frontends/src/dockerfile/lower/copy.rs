@@ -230,7 +230,7 @@ enum Remote {
 /// `None`: the source is a path.
 fn remote(source: &str, copy: &Expanded) -> Result<Option<Remote>, Fault> {
     let is_add = copy.keyword == "ADD";
-    if let Some(parsed) = GitReference::parse(source) {
+    if let Some(parsed) = GitReference::parse(source, copy.keep_git_dir.is_some()) {
         let git = parsed.map_err(|reason| Fault::Git { written: source.into(), reason })?;
         if !is_add {
             return Err(Fault::RemoteCopy("git ref"));
@@ -273,7 +273,7 @@ fn check_checksum(copy: &Expanded) -> Result<(), Fault> {
         return Ok(());
     }
     match &copy.sources[..] {
-        [source] if is_url(source) || GitReference::parse(source).is_some() => Ok(()),
+        [source] if is_url(source) || GitReference::parse(source, copy.keep_git_dir.is_some()).is_some() => Ok(()),
         [_] => Err(Fault::ChecksumOfLocal),
         _ => Err(Fault::ChecksumFor("multiple sources")),
     }

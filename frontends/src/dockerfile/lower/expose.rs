@@ -13,12 +13,12 @@ pub(super) fn ports(written: &str) -> Result<Vec<String>, String> {
     };
     let (port, protocol) = container.split_once('/').unwrap_or((container, ""));
     if port.is_empty() {
-        return Err(format!("no port specified: {container}<empty>"));
+        return Err(format!("invalid port: {written:?}: no port specified"));
     }
     let protocol = match protocol.to_lowercase().as_str() {
         "" => "tcp".to_string(),
         known @ ("tcp" | "udp" | "sctp") => known.to_string(),
-        other => return Err(format!("invalid proto: {other}")),
+        other => return Err(format!("invalid port: {written:?}: invalid proto: {other}")),
     };
     let bare = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip);
     if !bare.is_empty() && IpAddr::from_str(bare).is_err() {

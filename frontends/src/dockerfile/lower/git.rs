@@ -24,8 +24,9 @@ pub(super) struct GitReference {
 }
 
 impl GitReference {
-    /// Reads a source. `None`: it is something else, a path or a plain URL.
-    pub(super) fn parse(text: &str) -> Option<Result<Self, String>> {
+    /// Reads a source. `None`: it is something else, a path or a plain URL. What is `known` to be a
+    /// repository needs no `.git` at its end.
+    pub(super) fn parse(text: &str, known: bool) -> Option<Result<Self, String>> {
         let (rest, fragment) = text.split_once('#').map_or((text, ""), |(rest, fragment)| (rest, fragment));
         let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, query)| (rest, query));
         let mut git = Self { remote: rest.to_string(), ..Self::default() };
@@ -35,7 +36,7 @@ impl GitReference {
                 let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
                 match scheme.as_str() {
                     // Any URL could be a file; a repository is one by its name.
-                    "http" | "https" if !path.ends_with(".git") => return None,
+                    "http" | "https" if !known && !path.ends_with(".git") => return None,
                     "http" | "https" | "git" => {}
                     "ssh" => git.ssh = true,
                     _ => return None,
@@ -111,7 +112,8 @@ impl GitReference {
                 set("ref", &mut self.reference, &named)?;
             }
         }
-        if self.reference.is_empty() {
+        // Fetching by commit needs no name for it.
+        if self.reference.is_empty() && !self.fetch_by_commit {
             self.reference.clone_from(&self.checksum);
         }
         Ok(())
@@ -169,8 +171,15 @@ mod tests {
 
     #[test]
     fn what_is_a_repository() {
+        assert_eq!(GitReference::parse("https://h/r", true).unwrap().unwrap().path, "/r");
+        assert_eq!(GitReference::parse("r", true), None);
+        let paths =
+            ["https://h/r.git/", "https://h/r.git.x", "http://h/r.git:#b", "custom.xyz/r.git", ".git", "./.git"];
+        for text in paths {
+            assert_eq!(GitReference::parse(text, false), None, "{text}");
+        }
         for text in ["x", "./x.git", "https://host/file.tar", "ftp://h/x.git", "github.com/a/b", "a@b", "/a@b:c", ""] {
-            assert_eq!(GitReference::parse(text), None, "{text}");
+            assert_eq!(GitReference::parse(text, false), None, "{text}");
         }
         for (text, host, path, ssh) in [
             ("https://github.com/a/b.git", "github.com", "/a/b.git", false),
@@ -179,7 +188,7 @@ mod tests {
             ("ssh://git@h/b", "h", "/b", true),
             ("git@h:a/b.git", "h", "a/b.git", true),
         ] {
-            let git = GitReference::parse(text).unwrap().unwrap();
+            let git = GitReference::parse(text, false).unwrap().unwrap();
             assert_eq!((git.host.as_str(), git.path.as_str(), git.ssh), (host, path, ssh), "{text}");
             assert_eq!(git.remote, text);
         }
@@ -187,7 +196,7 @@ mod tests {
 
     #[test]
     fn fragments_and_queries() {
-        let parse = |rest: &str| GitReference::parse(&format!("https://h/r.git{rest}")).unwrap();
+        let parse = |rest: &str| GitReference::parse(&format!("https://h/r.git{rest}"), false).unwrap();
         for (rest, reference, subdir, checksum) in [
             ("", "", "", ""),
             ("#main", "main", "", ""),
@@ -197,6 +206,7 @@ mod tests {
             ("?branch=refs/heads/b", "refs/heads/b", "", ""),
             ("?commit=abc", "abc", "", "abc"),
             ("?ref=main#main", "main", "", ""),
+            ("?fetch-by-commit&checksum=abc", "", "", "abc"),
         ] {
             let git = parse(rest).unwrap();
             assert_eq!((&*git.reference, &*git.subdir, &*git.checksum), (reference, subdir, checksum), "{rest}");

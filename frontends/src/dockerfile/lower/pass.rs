@@ -22,6 +22,13 @@ use super::variables::{Variables, split_pair};
 /// The description key of an instruction's own text.
 const COMMAND: &str = "com.docker.dockerfile.v1.command";
 
+/// The most bytes that the variables of a stage may have. Linux starts no program with more than a
+/// quarter of its stack limit in arguments and variables, 2 MiB as a rule.
+const MAX_ENVIRONMENT: usize = 2 << 20;
+
+/// The most bytes that the history of all stages may have.
+const MAX_HISTORY: usize = 16 << 20;
+
 /// Everything that is settled before the walk.
 #[derive(Clone)]
 pub(super) struct Pass<'a> {
@@ -47,6 +54,8 @@ pub(super) struct Walk<'a> {
     pub used: Paths,
     /// The main context.
     pub context: Option<Output>,
+    /// The bytes of all history lines.
+    written: usize,
 }
 
 /// The stage that is being lowered, besides its [`State`].
@@ -62,7 +71,8 @@ pub(super) struct Current {
 impl Pass<'_> {
     /// Lowers all stages that are needed; gives the target's state, and the paths that were used.
     pub(super) fn run(&self) -> Result<(State, Paths), LowerError> {
-        let mut walk = Walk { pass: self, done: BTreeMap::new(), used: Paths::default(), context: self.context() };
+        let mut walk =
+            Walk { pass: self, done: BTreeMap::new(), used: Paths::default(), context: self.context(), written: 0 };
         let needed = (0..self.reachable.len()).filter(|index| self.reachable[*index]);
         // What isn't a stage of its own has no needs, and others need it.
         let (ready, own): (Vec<_>, Vec<_>) = needed.partition(|index| {
@@ -196,7 +206,9 @@ impl Walk<'_> {
             state.env.set(name, value);
         }
         if !state.image.config.working_dir.is_empty() {
-            state.dir = super::path::workdir("/", &state.image.config.working_dir);
+            let dir = super::path::workdir("/", &state.image.config.working_dir);
+            state.dir.clone_from(&dir);
+            state.image.config.working_dir = dir;
         }
         state.user = state.image.config.user.clone();
 
@@ -209,13 +221,21 @@ impl Walk<'_> {
     }
 
     fn step(&mut self, state: &mut State, current: &mut Current, step: &Step) -> Result<(), LowerError> {
+        let lines = state.image.history.len();
         match &step.instruction.command {
-            Command::Run(run) => self.run(state, current, step, run),
-            Command::Copy(copy) => self.copy(state, current, step, copy),
-            Command::Add(add) => self.add(state, current, step, add),
-            Command::Workdir(path) => self.workdir(state, current, step, path),
-            _ => self.metadata(state, current, step),
+            Command::Run(run) => self.run(state, current, step, run)?,
+            Command::Copy(copy) => self.copy(state, current, step, copy)?,
+            Command::Add(add) => self.add(state, current, step, add)?,
+            Command::Workdir(path) => self.workdir(state, current, step, path)?,
+            _ => self.metadata(state, current, step)?,
         }
+        // Values that double from line to line would fill the memory long before the disk.
+        self.written += state.image.history[lines..].iter().map(|line| line.created_by.len()).sum::<usize>();
+        if state.env.size() > MAX_ENVIRONMENT || self.written > MAX_HISTORY {
+            let error = LowerError::new(step.span, Fault::TooLarge);
+            return Err(error.help("look for a variable that is made of itself"));
+        }
+        Ok(())
     }
 
     /// A word with its variables and without its quotes.

@@ -47,9 +47,9 @@ pub(super) fn destination(dir: &str, path: &str) -> String {
 /// The new working directory: an absolute one as it is written, a relative one below the current one
 /// (BuildKit `util/system/path.go`, `NormalizeWorkdir`).
 pub(super) fn workdir(current: &str, wanted: &str) -> String {
-    let current = if current.is_empty() { "/" } else { current };
     match wanted {
-        "" => current.to_string(),
+        "" if current.starts_with('/') => current.to_string(),
+        "" => absolute("/", current),
         _ if wanted.starts_with('/') => wanted.to_string(),
         _ => absolute(current, wanted),
     }
@@ -103,9 +103,14 @@ mod tests {
 
     #[test]
     fn working_directories_add_up() {
-        for (current, wanted, expected) in
-            [("", "a", "/a"), ("/a", "b", "/a/b"), ("/a", "/b//c", "/b//c"), ("/a", "..", "/"), ("/a", "", "/a")]
-        {
+        for (current, wanted, expected) in [
+            ("", "a", "/a"),
+            ("/a", "b", "/a/b"),
+            ("/a", "/b//c", "/b//c"),
+            ("/a", "..", "/"),
+            ("/a", "", "/a"),
+            ("a", "", "/a"),
+        ] {
             assert_eq!(workdir(current, wanted), expected);
         }
         assert_eq!((base("/a/b/"), base("/"), base("")), ("b", "/", "."));

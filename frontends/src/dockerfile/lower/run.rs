@@ -236,7 +236,8 @@ fn secret(mount: Mount) -> Secret {
     let named = [mount.source, mount.id].into_iter().find(|text| !text.is_empty());
     let id = named.unwrap_or_else(|| path::base(&mount.target).to_string());
     let target = match (mount.target.is_empty(), &mount.env) {
-        (false, _) => Some(mount.target),
+        // Not below the working directory: BuildKit hands it on as it is, and runc starts at the root.
+        (false, _) => Some(path::absolute("/", &mount.target)),
         (true, None) => Some(format!("/run/secrets/{}", path::base(&id))),
         (true, Some(_)) => None,
     };
@@ -254,7 +255,7 @@ fn secret(mount: Mount) -> Secret {
 fn ssh(mount: Mount) -> Ssh {
     // No id is the agent `default`; the executor knows that.
     Ssh {
-        target: (!mount.target.is_empty()).then_some(mount.target),
+        target: (!mount.target.is_empty()).then(|| path::absolute("/", &mount.target)),
         uid: mount.uid.unwrap_or(0),
         gid: mount.gid.unwrap_or(0),
         mode: mount.mode.unwrap_or(0o600),

@@ -22,6 +22,11 @@ impl Variables {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
+    /// The bytes of all names and values.
+    pub(super) fn size(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+
     /// `NAME=value`, in order.
     pub(super) fn pairs(&self) -> Vec<String> {
         self.0.iter().map(|(name, value)| format!("{name}={value}")).collect()
