@@ -1,21 +1,8 @@
-//! Reads `-o`: which form, which file.
+//! Reads `-o`: which format, which file.
 
 use std::path::{Path, PathBuf};
 
-/// The form of the result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// A docker-archive of one uncompressed layer, in the layout that every RouterOS version takes.
-    RouterOs,
-    /// A docker-archive for `docker load` and `podman load`.
-    Docker,
-    /// An OCI archive.
-    Oci,
-    /// The root file system as a tar.
-    Tar,
-    /// The root file system as a directory.
-    Local,
-}
+use routerpack_targets::Format;
 
 /// Where the result goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +16,8 @@ pub enum Dest {
 /// A read `-o`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
-    /// The form.
-    pub form: Form,
+    /// The format.
+    pub format: Format,
     /// Where to.
     pub dest: Dest,
 }
@@ -44,11 +31,11 @@ pub struct InvalidOutput {
 }
 
 impl Output {
-    /// Reads `type=FORM,dest=PATH` or a bare PATH. `name` is the archive's base name where PATH is a
+    /// Reads `type=FORMAT,dest=PATH` or a bare PATH. `name` is the archive's base name where PATH is a
     /// directory or absent.
     pub fn parse(given: Option<&str>, name: &str) -> Result<Self, InvalidOutput> {
         let fail = |why: String| InvalidOutput { given: given.unwrap_or("").to_string(), why };
-        let mut form = Form::RouterOs;
+        let mut format = Format::RouterOs;
         let mut dest = None;
         match given {
             None => {}
@@ -58,18 +45,7 @@ impl Output {
                 for field in text.split(',') {
                     match field.split_once('=') {
                         Some(("type", value)) => {
-                            form = match value {
-                                "routeros" => Form::RouterOs,
-                                "docker" => Form::Docker,
-                                "oci" => Form::Oci,
-                                "tar" => Form::Tar,
-                                "local" => Form::Local,
-                                other => {
-                                    return Err(fail(format!(
-                                        "unknown type `{other}`; there are routeros, docker, oci, tar and local"
-                                    )));
-                                }
-                            }
+                            format = value.parse().map_err(|e: routerpack_targets::UnknownFormat| fail(e.to_string()))?;
                         }
                         Some(("dest", value)) if !value.is_empty() => dest = Some(value),
                         _ => return Err(fail(format!("`{field}` is not type=… or dest=…"))),
@@ -78,16 +54,17 @@ impl Output {
             }
         }
         let file = PathBuf::from(format!("{name}.tar"));
+        let local = format == Format::Local;
         let dest = match dest {
-            Some("-") if form == Form::Local => return Err(fail("type=local needs a directory, not `-`".into())),
+            Some("-") if local => return Err(fail("type=local needs a directory, not `-`".into())),
             Some("-") => Dest::Stdout,
-            Some(path) if form == Form::Local => Dest::Path(path.into()),
+            Some(path) if local => Dest::Path(path.into()),
             Some(path) if path.ends_with('/') || Path::new(path).is_dir() => Dest::Path(Path::new(path).join(file)),
             Some(path) => Dest::Path(path.into()),
-            None if form == Form::Local => return Err(fail("type=local needs dest=DIRECTORY".into())),
+            None if local => return Err(fail("type=local needs dest=DIRECTORY".into())),
             None => Dest::Path(file),
         };
-        Ok(Self { form, dest })
+        Ok(Self { format, dest })
     }
 }
 
@@ -100,19 +77,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let existing = dir.path().to_str().unwrap();
         let path = |p: &str| Dest::Path(p.into());
-        for (given, form, dest) in [
-            (None, Form::RouterOs, path("app.tar")),
-            (Some("x.tar"), Form::RouterOs, path("x.tar")),
-            (Some("out/"), Form::RouterOs, path("out/app.tar")),
-            (Some(existing), Form::RouterOs, path(&format!("{existing}/app.tar"))),
-            (Some("-"), Form::RouterOs, Dest::Stdout),
-            (Some("type=oci"), Form::Oci, path("app.tar")),
-            (Some("type=docker,dest=a.tar"), Form::Docker, path("a.tar")),
-            (Some("type=local,dest=root"), Form::Local, path("root")),
-            (Some("type=tar,dest=-"), Form::Tar, Dest::Stdout),
-            (Some("dest=b.tar"), Form::RouterOs, path("b.tar")),
+        for (given, format, dest) in [
+            (None, Format::RouterOs, path("app.tar")),
+            (Some("x.tar"), Format::RouterOs, path("x.tar")),
+            (Some("out/"), Format::RouterOs, path("out/app.tar")),
+            (Some(existing), Format::RouterOs, path(&format!("{existing}/app.tar"))),
+            (Some("-"), Format::RouterOs, Dest::Stdout),
+            (Some("type=oci"), Format::Oci, path("app.tar")),
+            (Some("type=docker,dest=a.tar"), Format::Docker, path("a.tar")),
+            (Some("type=local,dest=root"), Format::Local, path("root")),
+            (Some("type=tar,dest=-"), Format::Tar, Dest::Stdout),
+            (Some("dest=b.tar"), Format::RouterOs, path("b.tar")),
         ] {
-            assert_eq!(Output::parse(given, "app").unwrap(), Output { form, dest }, "{given:?}");
+            assert_eq!(Output::parse(given, "app").unwrap(), Output { format, dest }, "{given:?}");
         }
         for bad in ["", "type=zip", "type=local", "type=local,dest=-", "type=oci,compression=zstd"] {
             assert!(Output::parse(Some(bad), "app").is_err(), "{bad}");

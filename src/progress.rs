@@ -233,7 +233,7 @@ pub fn megabytes(bytes: u64) -> String {
 }
 
 /// A step's output may hold anything; what would move the cursor or set a title is taken out.
-fn printable(line: &[u8]) -> String {
+pub fn printable(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let after_last_return = text.trim_end_matches('\r').rsplit('\r').next().unwrap_or("").to_string();
     anstream::adapter::strip_str(&after_last_return).to_string().chars().filter(|c| !c.is_control() || *c == '\t').collect()

@@ -10,9 +10,9 @@ use std::{
 };
 
 use routerpack_graph::{Digest, Platform, pb};
-use routerpack_rootfs::{Entry, Index, Tree, scan};
+use routerpack_rootfs::{Index, Tree, scan};
 use routerpack_sandbox as sandbox;
-use sandbox::{Emulation, Isolation, Mount, Network, Root, Scratch, Security, Source, Step, Streams};
+use sandbox::{Emulation, Mount, Network, Scratch, Security, Source, Step, Streams};
 
 use crate::{
     cache_mounts::{self, CacheMount},
@@ -20,12 +20,8 @@ use crate::{
     events::Task,
     executor::{Executor, parse_platform},
     request::Secret,
-    rootfs::{Part, Rootfs, StratumId},
+    rootfs::{Part, Rootfs},
 };
-
-/// More strata than this are joined before a step: overlay takes some 400 lowers, and every one costs
-/// a look-up.
-const MAX_LOWERS: usize = 128;
 
 /// How many of a failed step's last lines the error repeats.
 const TAIL_LINES: usize = 12;
@@ -35,14 +31,14 @@ const MAX_SECRET: u64 = 500 << 10;
 
 /// What of the executor shows inside a step, as `name=value` lines; see [`crate::keys`].
 pub fn facts(executor: &Executor, op: &pb::Op) -> Result<String, Cause> {
-    let platform = parse_platform(op, &executor.host.platform);
-    let emulation = executor.emulation(&platform)?;
+    let platform = parse_platform(op, &executor.ground.host.platform);
+    let emulation = executor.ground.emulation(&platform)?;
     let how = match &emulation {
         Emulation::None => "native".to_string(),
         Emulation::Registered => "registered".to_string(),
         Emulation::Private { target, .. } => format!("private {target:?}"),
     };
-    Ok(format!("emulation={how}\nowners={}\n", executor.host.can_chown))
+    Ok(format!("emulation={how}\nowners={}\n", executor.strata().can_chown()))
 }
 
 /// Everything that must live as long as the step.
@@ -71,12 +67,10 @@ pub fn run(
     name: Digest,
 ) -> Result<Rootfs, Cause> {
     let meta = exec.meta.as_ref().ok_or_else(|| Cause::Unsupported("the step has no command".into()))?;
-    let cache = executor.strata.cache();
+    let cache = executor.strata().cache();
     let mut held = Held::default();
     let temp = cache.temp_dir().map_err(Cause::io("make a folder in the cache"))?;
     held.temps.push(temp.clone());
-    let (fs_dir, work) = (temp.join("fs"), temp.join("work"));
-
     let root_mount = exec.mounts.iter().find(|m| m.dest == "/");
     let root_mount = root_mount.ok_or_else(|| Cause::Unsupported("the step has no root file system".into()))?;
     let input = match usize::try_from(root_mount.input) {
@@ -84,22 +78,12 @@ pub fn run(
         Err(_) => Rootfs::default(),
     };
     let input = frozen(executor, &input)?;
-    let over_copy = !executor.host.overlay || executor.host.isolation == Isolation::Chroot;
-    let root = if over_copy {
-        executor.copy_tree(&*executor.strata.tree(&input)?, &fs_dir)?;
-        Root::Dir(fs_dir.clone())
-    } else {
-        for dir in [&fs_dir, &work] {
-            fs::create_dir(dir).map_err(Cause::io("make a folder in the cache"))?;
-        }
-        open_to_all(&fs_dir)?;
-        Root::Overlay { lowers: lowers(executor, &input)?, upper: fs_dir.clone(), work: work.clone() }
-    };
+    let root = executor.ground.root(&input, &temp)?;
 
     let mut step = Step::new(root, meta.args.clone());
-    let platform = parse_platform(op, &executor.host.platform);
-    step.emulation = executor.emulation(&platform)?;
-    step.isolation = executor.host.isolation;
+    let platform = parse_platform(op, &executor.ground.host.platform);
+    step.emulation = executor.ground.emulation(&platform)?;
+    step.isolation = executor.ground.host.facts.isolation;
     step.readonly_root = root_mount.readonly;
     step.env = meta.env.clone();
     if let Some(proxy) = &meta.proxy_env {
@@ -107,7 +91,7 @@ pub fn run(
     }
     step.cwd = meta.cwd.clone();
     step.user = meta.user.clone();
-    step.resolv_conf = executor.host.resolv_conf.clone();
+    step.resolv_conf = executor.ground.host.resolv_conf.clone();
     if !meta.hostname.is_empty() {
         step.hostname = meta.hostname.clone();
     }
@@ -164,35 +148,22 @@ pub fn run(
         return Err(failure(&step, &platform, status, tail));
     }
 
-    let lower = match executor.host.can_chown {
+    let lower = match executor.strata().can_chown() {
         true => None,
-        false => Some(executor.strata.tree(&input)?),
+        false => Some(executor.strata().tree(&input)?),
     };
-    let index = scan_result(&fs_dir, lower.as_deref(), !over_copy)?;
-    let _ = fs::remove_dir_all(&work);
-    let id = executor.strata.keep(&temp, index, name)?;
-    let below = if over_copy { Vec::new() } else { input.parts().to_vec() };
+    let copied = executor.ground.copies();
+    let index = scan_result(&temp.join("fs"), lower.as_deref(), !copied)?;
+    let _ = fs::remove_dir_all(temp.join("work"));
+    let id = executor.strata().keep(&temp, index, name)?;
+    let below = if copied { Vec::new() } else { input.parts().to_vec() };
     Ok(Rootfs::new(below.into_iter().chain([Part::Kept(id)]).collect()))
 }
 
-/// A snapshot's root is a directory of the image: not 0700 as everything else in the cache.
-fn open_to_all(dir: &Path) -> Result<(), Cause> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).map_err(Cause::io("make a folder in the cache"))
-}
-
-fn scan_result(dir: &Path, lower: Option<&Tree>, overlay: bool) -> Result<routerpack_rootfs::Index, Cause> {
-    let settings = scan::Settings {
-        overlay,
-        owners: match lower {
-            Some(tree) => scan::Owners::Below(&tree.index),
-            None => scan::Owners::OnDisk,
-        },
-        xattrs: true,
-        ..scan::Settings::default()
-    };
-    let report = scan::scan(dir, &settings).map_err(Cause::rootfs("what the step wrote can't be read"))?;
-    Ok(report.index)
+fn scan_result(dir: &Path, lower: Option<&Tree>, overlay: bool) -> Result<Index, Cause> {
+    let owners = lower.map_or(scan::Owners::OnDisk, |tree| scan::Owners::Below(&tree.index));
+    let options = scan::ScanOptions { overlay, owners, xattrs: true, ..Default::default() };
+    scan::scan(dir, options).map_err(Cause::rootfs("what the step wrote can't be read"))
 }
 
 /// A rootfs of named strata: a live context is copied.
@@ -201,50 +172,11 @@ pub fn frozen(executor: &Executor, rootfs: &Rootfs) -> Result<Rootfs, Cause> {
         return Ok(rootfs.clone());
     }
     let digest = executor.content_digest(rootfs, "/")?;
-    Ok(Rootfs::kept([joined(executor, rootfs, digest)?]))
-}
-
-/// Directories to mount, lowest first, at most [`MAX_LOWERS`]. The lower part of a longer chain is joined
-/// at fixed places, so that the next steps find it joined.
-fn lowers(executor: &Executor, rootfs: &Rootfs) -> Result<Vec<PathBuf>, Cause> {
-    let parts = rootfs.parts();
-    if parts.len() <= MAX_LOWERS {
-        return executor.strata.dirs(rootfs);
-    }
-    let half = MAX_LOWERS / 2;
-    let at = (parts.len() - half) / half * half;
-    let below = Rootfs::new(parts[..at].to_vec());
-    let name = Digest::of(format!("joined\n{:?}", below.ids()).as_bytes());
-    let joined = Part::Kept(joined(executor, &below, name)?);
-    executor.strata.dirs(&Rootfs::new([joined].into_iter().chain(parts[at..].iter().cloned()).collect()))
-}
-
-fn joined(executor: &Executor, rootfs: &Rootfs, name: Digest) -> Result<StratumId, Cause> {
-    let id = StratumId::Snapshot(name.clone());
-    if !executor.strata.has(&id) {
-        let tree = executor.strata.tree(rootfs)?;
-        let temp = executor.strata.cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
-        executor.copy_tree(&tree, &temp.join("fs"))?;
-        let index = tree_index(&tree);
-        executor.strata.keep(&temp, index, name)?;
-    }
-    Ok(id)
-}
-
-/// The merged index as that of a single directory stratum.
-fn tree_index(tree: &Tree) -> Index {
-    let single = |entry: &Entry| {
-        let mut entry = Entry { stratum: 0, offset: 0, ..entry.clone() };
-        if let Some(extra) = &mut entry.extra {
-            extra.origin.clear();
-        }
-        entry
-    };
-    Index::new(tree.index.entries().iter().map(single).collect())
+    Ok(Rootfs::kept([executor.ground.joined(rootfs, digest)?]))
 }
 
 fn lower_mount(executor: &Executor, mount: &pb::Mount, inputs: &[Rootfs], held: &mut Held) -> Result<Option<Mount>, Cause> {
-    let cache = executor.strata.cache();
+    let cache = executor.strata().cache();
     let input = usize::try_from(mount.input).ok().and_then(|n| inputs.get(n));
     let input = input.map(|rootfs| frozen(executor, rootfs)).transpose()?;
     let source = match mount.mount_type() {
@@ -259,16 +191,16 @@ fn lower_mount(executor: &Executor, mount: &pb::Mount, inputs: &[Rootfs], held: 
                     for dir in [&scratch.upper, &scratch.work] {
                         fs::create_dir(dir).map_err(Cause::io("make a folder in the cache"))?;
                     }
-                    open_to_all(&scratch.upper)?;
+                    executor.ground.open_to_all(&scratch.upper)?;
                     Some(scratch)
                 }
             };
-            if executor.host.overlay && executor.host.isolation != Isolation::Chroot {
-                Source::Layers { lowers: lowers(executor, &input)?, scratch, subpath: mount.selector.clone() }
+            if !executor.ground.copies() {
+                Source::Layers { lowers: executor.ground.lowers(&input)?, scratch, subpath: mount.selector.clone() }
             } else {
                 let temp = cache.temp_path();
                 held.temps.push(temp.clone());
-                executor.copy_tree(&*executor.strata.tree(&input)?, &temp)?;
+                executor.ground.copy_tree(&*executor.strata().tree(&input)?, &temp)?;
                 Source::Bind { path: temp, subpath: mount.selector.clone() }
             }
         }
@@ -309,11 +241,11 @@ fn lower_mount(executor: &Executor, mount: &pb::Mount, inputs: &[Rootfs], held: 
 
 fn seed_cache(executor: &Executor, input: Option<&Rootfs>, selector: &str, to: &Path) -> std::io::Result<()> {
     match input {
-        None => fs::create_dir(to).and_then(|()| open_to_all(to).map_err(std::io::Error::other)),
+        None => fs::create_dir(to).and_then(|()| executor.ground.open_to_all(to).map_err(std::io::Error::other)),
         Some(rootfs) => {
-            let temp = executor.strata.cache().temp_path();
-            let tree = executor.strata.tree(rootfs).map_err(std::io::Error::other)?;
-            executor.copy_tree(&tree, &temp).map_err(std::io::Error::other)?;
+            let temp = executor.strata().cache().temp_path();
+            let tree = executor.strata().tree(rootfs).map_err(std::io::Error::other)?;
+            executor.ground.copy_tree(&tree, &temp).map_err(std::io::Error::other)?;
             // The selector is resolved in the index, so it can't lead out of the copy.
             let inside = tree.resolve(selector.trim_start_matches('/').as_bytes(), true).map_err(std::io::Error::other)?;
             let from = temp.join(std::str::from_utf8(&inside).map_err(std::io::Error::other)?);
@@ -378,7 +310,7 @@ fn supervise(executor: &Executor, step: &Step, task: &Task) -> Result<(sandbox::
     let _watched = executor.request.interrupt.watch(child.signaller());
     let tail = Arc::new(Mutex::new(Vec::<u8>::new()));
     let reader = {
-        let (events, task, tail) = (executor.events.clone(), task.clone(), tail.clone());
+        let (events, task, tail) = (executor.ground.events.clone(), task.clone(), tail.clone());
         thread::spawn(move || {
             let mut read = read;
             let mut buffer = vec![0; 64 << 10];

@@ -1,25 +1,24 @@
 //! Does the work of the vertices: looks a result up, or makes it and records it.
 
 use std::{
-    path::Path,
-    sync::{Arc, Mutex},
+    sync::Mutex,
     time::Instant,
 };
 
 use routerpack_files as files;
 use routerpack_graph::{Digest, Platform, graph::Node, pb};
-use routerpack_rootfs::{Tree, unpack};
-use routerpack_sandbox::Emulation;
+use routerpack_rootfs::Tree;
 use routerpack_sources::{Image, Registry};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Cause, Error},
-    events::{Ending, Events, Task},
+    events::{Ending, Task},
     exec,
+    ground::Ground,
     hashes::Hashes,
     keys::{self, InputKey},
-    request::{Host, Request},
+    request::Request,
     rootfs::{Part, Rootfs, StratumId},
     solver::Work,
     source,
@@ -32,16 +31,12 @@ pub struct Executor<'a> {
     pub nodes: &'a [Node],
     /// What was asked.
     pub request: &'a Request,
-    /// What the machine offers.
-    pub host: &'a Host,
-    /// Where strata come from.
-    pub strata: &'a Strata,
+    /// What steps stand on.
+    pub ground: Ground<'a>,
     /// Where images come from.
     pub registry: &'a Registry,
     /// Content hashes of context files.
     pub hashes: &'a Hashes,
-    /// Who listens.
-    pub events: Arc<dyn Events>,
     /// The time of the newest result used, in nanoseconds since 1970: the image's `created`.
     pub newest: Mutex<u64>,
 }
@@ -67,7 +62,7 @@ impl Work for Executor<'_> {
             return Err(at_vertex(Cause::Interrupted));
         }
         let start = Instant::now();
-        self.events.started(&task, &name);
+        self.ground.events.started(&task, &name);
         let result = self.vertex(node, &inputs, &task);
         let ending = match &result {
             Ok((_, true)) => Ending::Cached,
@@ -75,7 +70,7 @@ impl Work for Executor<'_> {
             Err(Cause::Interrupted) => Ending::Canceled,
             Err(_) => Ending::Failed,
         };
-        self.events.ended(&task, ending, start.elapsed());
+        self.ground.events.ended(&task, ending, start.elapsed());
         result.map(|(rootfs, _)| rootfs).map_err(at_vertex)
     }
 }
@@ -108,7 +103,7 @@ impl Executor<'_> {
         make: impl FnOnce(Digest) -> Result<Rootfs, Cause>,
     ) -> Result<(Rootfs, bool), Cause> {
         let keys: Vec<Digest> = keys.iter().map(|inputs| keys::key(&node.op, facts, inputs)).collect();
-        let cache = self.strata.cache();
+        let cache = self.strata().cache();
         let last = keys.last().expect("every op has a key");
         let _lock = cache.lock(&format!("op-{}", last.hex())).map_err(Cause::io("lock a result"))?;
         if !node.metadata.ignore_cache {
@@ -134,8 +129,8 @@ impl Executor<'_> {
     }
 
     fn recorded(&self, key: &Digest) -> Option<Rootfs> {
-        let record: Record = self.strata.cache().record(format!("ops/{}.json", key.hex()))?;
-        if !record.strata.iter().all(|id| self.strata.has(id)) {
+        let record: Record = self.strata().cache().record(format!("ops/{}.json", key.hex()))?;
+        if !record.strata.iter().all(|id| self.strata().has(id)) {
             return None;
         }
         self.used(record.made);
@@ -172,14 +167,14 @@ impl Executor<'_> {
 
     /// The digest of all content below a path.
     pub fn content_digest(&self, rootfs: &Rootfs, path: &str) -> Result<Digest, Cause> {
-        let tree = self.strata.tree(rootfs)?;
-        files::digest::tree_digest(&tree, path, &mut self.hashes.hasher()).map_err(|e| Cause::File(Box::new(e)))
+        let tree = self.strata().tree(rootfs)?;
+        files::tree_digest(&tree, path.as_bytes(), &mut self.hashes.hasher()).map_err(|e| Cause::File(Box::new(e)))
     }
 
     fn file(&self, node: &Node, op: &pb::FileOp, inputs: &[Rootfs]) -> Result<(Rootfs, bool), Cause> {
         let base = files::base_input(op).and_then(|n| inputs.get(n)).cloned().unwrap_or_default();
         let base = exec::frozen(self, &base)?;
-        let facts = format!("owners={}\n", self.host.can_chown);
+        let facts = format!("owners={}\n", self.strata().can_chown());
         // First by the names of all strata, which costs nothing; then by the content that is copied, which
         // finds the result again after an earlier stage was rebuilt to the same files.
         let mut keys = Vec::new();
@@ -192,40 +187,32 @@ impl Executor<'_> {
             }
             keys.push(key);
         }
-        let trees = inputs.iter().map(|i| self.strata.tree(i)).collect::<Result<Vec<_>, _>>()?;
+        let trees = inputs.iter().map(|i| self.strata().tree(i)).collect::<Result<Vec<_>, _>>()?;
         let trees: Vec<&Tree> = trees.iter().map(|t| &**t).collect();
         let mut by_content = vec![InputKey::Strata(base.ids().unwrap_or_default())];
         let selected = files::digest::op_digest(op, &trees, &mut self.hashes.hasher()).map_err(|e| Cause::File(Box::new(e)))?;
         by_content.push(InputKey::Content(selected));
         keys.push(by_content);
         self.cached(node, &facts, &keys, |name| {
-            let temp = self.strata.cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
-            let base_tree = self.strata.tree(&base)?;
-            let settings = files::Settings { can_chown: self.host.can_chown, ..Default::default() };
+            let temp = self.strata().cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
+            let base_tree = self.strata().tree(&base)?;
+            let settings = files::Settings { can_chown: self.strata().can_chown(), ..Default::default() };
             let made = files::apply(op, &base_tree, &trees, &temp.join("fs"), &settings);
             let made = made.map_err(|e| Cause::File(Box::new(e)))?;
-            made.warnings.iter().for_each(|w| self.events.warning(&w.to_string()));
-            let id = self.strata.keep(&temp, made.index, name)?;
+            made.warnings.iter().for_each(|w| self.ground.events.warning(&w.to_string()));
+            let id = self.strata().keep(&temp, made.index, name)?;
             Ok(Rootfs::new(base.parts().iter().cloned().chain([Part::Kept(id)]).collect()))
         })
     }
 
-    /// How programs of a platform run here; an error with the cure where they can't.
-    pub fn emulation(&self, platform: &Platform) -> Result<Emulation, Cause> {
-        Ok(routerpack_sandbox::emulators::emulation_for(platform, &self.host.platform, &self.host.emulators)?)
-    }
-
-    /// A tree as a plain directory.
-    pub fn copy_tree(&self, tree: &Tree, to: &Path) -> Result<(), Cause> {
-        let settings = unpack::Settings { can_chown: self.host.can_chown };
-        let report = unpack::materialise(tree, to, &settings).map_err(Cause::rootfs("a rootfs can't be copied"))?;
-        report.warnings.iter().for_each(|w| self.events.warning(&w.to_string()));
-        Ok(())
+    /// Where strata come from.
+    pub fn strata(&self) -> &Strata {
+        self.ground.strata
     }
 
     /// An image's rootfs.
     pub fn image(&self, image: &Image) -> Rootfs {
-        self.strata.offer(image)
+        self.strata().offer(image)
     }
 }
 

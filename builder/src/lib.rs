@@ -10,10 +10,12 @@
 
 pub mod cache;
 mod cache_mounts;
+pub mod container;
 pub mod error;
 pub mod events;
 mod exec;
 mod executor;
+mod ground;
 mod hashes;
 mod keys;
 pub mod request;
@@ -31,7 +33,7 @@ pub use rootfs::{Part, Rootfs, StratumId};
 use routerpack_sources::Registry;
 pub use strata::Strata;
 
-use crate::{events::Events, executor::Executor, hashes::Hashes};
+use crate::{events::Events, executor::Executor, ground::Ground, hashes::Hashes};
 
 /// Builds graphs on this machine.
 pub struct Builder {
@@ -68,11 +70,9 @@ impl Builder {
         let executor = Executor {
             nodes: &graph.nodes,
             request,
-            host: &self.host,
-            strata: &self.strata,
+            ground: Ground { strata: &self.strata, host: &self.host, events: self.events.clone() },
             registry: &self.registry,
             hashes: &hashes,
-            events: self.events.clone(),
             newest: Mutex::new(0),
         };
         let rootfs = solver::solve(&inputs, target.node, request.jobs, &executor)?;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
     path::PathBuf,
     sync::{
         Arc, Mutex,
@@ -11,7 +10,7 @@ use std::{
 };
 
 use routerpack_graph::{Definition, Platform};
-use routerpack_sandbox::{Signaller, emulators::Emulator};
+use routerpack_sandbox::{Signaller, emulators::Emulator, probe::Facts};
 use routerpack_sources::{PullPolicy, Store};
 
 /// A build.
@@ -67,22 +66,17 @@ pub enum Secret {
 /// What the machine offers to steps; found once by the program.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// What runs without emulation.
+    /// This machine's platform.
     pub platform: Platform,
     /// Emulators found.
     pub emulators: Vec<Emulator>,
+    /// Where they were looked for.
+    pub emulator_dirs: Vec<PathBuf>,
     /// `nameserver` lines and the like for steps.
     pub resolv_conf: String,
-    /// Whether files can be given to any owner (root, or subordinate ids).
-    pub can_chown: bool,
-    /// What the sandbox is made of here.
-    pub isolation: routerpack_sandbox::Isolation,
-    /// Whether overlay mounts work on the cache's file system; without, steps run on copies.
-    pub overlay: bool,
+    /// What the sandbox can be made of here.
+    pub facts: Facts,
 }
-
-/// A host name for `/etc/hosts`.
-pub type ExtraHost = (String, IpAddr);
 
 /// Stops a build from outside: nothing new starts, running steps are killed.
 #[derive(Default)]

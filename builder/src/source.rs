@@ -13,7 +13,7 @@ use crate::{
 
 /// The rootfs of a source.
 pub fn load(executor: &Executor, op: &pb::Op, source: &pb::SourceOp) -> Result<Rootfs, Cause> {
-    let platform = parse_platform(op, &executor.host.platform);
+    let platform = parse_platform(op, &executor.ground.host.platform);
     let (scheme, rest) = source
         .identifier
         .split_once("://")
@@ -30,8 +30,8 @@ pub fn load(executor: &Executor, op: &pb::Op, source: &pb::SourceOp) -> Result<R
 fn image(executor: &Executor, name: &str, platform: &Platform) -> Result<Rootfs, Cause> {
     let reference = Reference::parse(name).map_err(routerpack_sources::Error::from)?;
     // The frontend has asked the registry already, if it was to be asked, and pinned the digest.
-    let policy = if reference.digest.is_some() { PullPolicy::Missing } else { executor.request.pull };
-    Ok(executor.image(&executor.registry.resolve(&reference, platform, policy)?))
+    let policy = if reference.digest().is_some() { PullPolicy::Missing } else { executor.request.pull };
+    Ok(executor.image(&executor.registry.image(&reference, platform, policy)?))
 }
 
 fn stored(executor: &Executor, name: &str, platform: &Platform) -> Result<Rootfs, Cause> {

@@ -44,6 +44,11 @@ impl Strata {
         &self.cache
     }
 
+    /// Whether files can be given to any owner.
+    pub fn can_chown(&self) -> bool {
+        self.can_chown
+    }
+
     /// An image's rootfs. Its layers are read when they are needed.
     pub fn offer(&self, image: &Image) -> Rootfs {
         let mut offers = self.offers.lock().expect("no panic while holding it");
@@ -211,10 +216,9 @@ impl Strata {
             false => None,
         };
         let temp = self.cache.temp_path();
-        let settings = unpack::Settings { can_chown: self.can_chown };
-        let report = unpack::unpack(stratum, lower.as_deref(), &temp, &settings)
+        let warnings = unpack::unpack(stratum, lower.as_deref(), &temp, self.can_chown)
             .map_err(Cause::rootfs("a layer can't be unpacked"))?;
-        report.warnings.iter().for_each(|w| self.events.warning(&w.to_string()));
+        warnings.iter().for_each(|w| self.events.warning(&w.to_string()));
         self.cache.keep_dir(&temp, to).map_err(Cause::io("keep an unpacked layer"))
     }
 }
