@@ -1,1 +1,32 @@
-//! To be filled.
+//! From a rootfs and an image config to an archive: what `--output` writes.
+//!
+//! [`write`] is the one door: a [`Request`] names the [`Format`], a [`Summary`] says what came out.
+//! [`devices`] knows which router takes which platform. This crate reads a rootfs through its index
+//! only, knows no Dockerfile, no cache and no network, prints nothing and reads no clock.
+//!
+//! ```text
+//!  Tree ──► layer (tar members) ──► sink (write + sha256) ──► docker archive, OCI archive, tar
+//!     └───► local (files in a directory)
+//! ```
+
+mod config;
+pub mod devices;
+mod docker_archive;
+mod error;
+mod gzip;
+mod header;
+mod layer;
+mod local;
+mod oci_archive;
+mod output;
+mod request;
+mod sink;
+mod staged;
+mod tag;
+mod warning;
+
+pub use error::Error;
+pub use output::write;
+pub use request::{Blob, Compression, Dest, Format, Image, LayerSource, Layers, Request, Summary, UnknownFormat};
+pub use tag::{InvalidTag, Reference, RouterTag, router_tag};
+pub use warning::{Dropped, Warning, Warnings};

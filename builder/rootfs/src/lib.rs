@@ -5,15 +5,24 @@
 //! never a mount. This crate knows no LLB, no cache policy and no network.
 
 mod confine;
+mod encode;
 pub mod index;
 pub mod layer;
 pub mod merge;
 pub mod path;
+mod place;
 pub mod resolve;
+pub mod scan;
 pub mod tree;
+mod unpack;
+mod xattr;
 
+pub use encode::DecodeError;
 pub use index::{Entry, Extra, Index, Kind, Mtime};
 pub use layer::{LayerError, LayerIndex, read_layer};
 pub use merge::{MergeError, MergeFault, merge};
+pub use place::{Lost, PlaceError, Warning};
 pub use resolve::ResolveError;
+pub use scan::{Filter, Owners, ScanError, ScanOptions, Verdict, scan};
 pub use tree::{Content, ContentReader, Stratum, Tree};
+pub use unpack::{materialise, unpack};

@@ -102,14 +102,14 @@ fn put_while(
 }
 
 /// What the upper stratum says about one path.
-struct Change<'a> {
-    path: &'a [u8],
-    put: Put<'a>,
+pub(crate) struct Change<'a> {
+    pub path: &'a [u8],
+    pub put: Put<'a>,
     /// What the lower has below this path goes.
-    hides: bool,
+    pub hides: bool,
 }
 
-enum Put<'a> {
+pub(crate) enum Put<'a> {
     /// This entry.
     Entry(&'a Entry),
     /// A directory with the lower's metadata where the lower has one, else a new one.
@@ -139,7 +139,7 @@ impl Change<'_> {
 }
 
 /// The directories that have entries in this stratum, but none of their own.
-fn implied_dirs(upper: &Index, layer: u32) -> Result<BTreeSet<&[u8]>, MergeError> {
+pub(crate) fn implied_dirs(upper: &Index, layer: u32) -> Result<BTreeSet<&[u8]>, MergeError> {
     let mut implied = BTreeSet::new();
     let mut last: &[u8] = b"";
     for entry in upper.entries().iter().filter(|e| e.kind != Kind::Whiteout) {
@@ -166,7 +166,7 @@ fn implied_dirs(upper: &Index, layer: u32) -> Result<BTreeSet<&[u8]>, MergeError
 }
 
 /// The upper's entries and implied directories in one list, in path order.
-fn changes<'a>(upper: &'a Index, implied: &BTreeSet<&'a [u8]>) -> Vec<Change<'a>> {
+pub(crate) fn changes<'a>(upper: &'a Index, implied: &BTreeSet<&'a [u8]>) -> Vec<Change<'a>> {
     let mut changes = Vec::with_capacity(upper.entries().len() + implied.len());
     let mut implied = implied.iter().copied().peekable();
     for entry in upper.entries() {

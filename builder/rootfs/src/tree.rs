@@ -8,6 +8,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use rustix::{fs, io::Errno};
+
 use crate::{
     confine,
     index::{Entry, Index, Kind},
@@ -60,6 +62,43 @@ impl Content {
     /// A reader of these bytes, from the first. It fails with `UnexpectedEof` where the file turns out shorter.
     pub fn reader(&self) -> ContentReader {
         ContentReader { content: self.clone(), at: 0 }
+    }
+
+    /// Writes these bytes to an empty file: shares them where the file system can (a reflink), else lets the
+    /// kernel copy, else copies through memory. Never a hard link.
+    pub fn copy_to(&self, to: &File) -> io::Result<()> {
+        if self.len == 0 {
+            return Ok(());
+        }
+        // Whole files clone whatever their length; a piece of a tar is never aligned to blocks.
+        if self.offset == 0 && self.file.metadata()?.len() == self.len && fs::ioctl_ficlone(to, &*self.file).is_ok() {
+            return Ok(());
+        }
+        let (mut from, mut at) = (self.offset, 0);
+        while at < self.len {
+            let want = usize::try_from(self.len - at).unwrap_or(usize::MAX).min(1 << 30);
+            match fs::copy_file_range(&*self.file, Some(&mut from), to, Some(&mut at), want) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                // Different file systems before Linux 5.3, FUSE, and others that can't.
+                Err(Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL | Errno::PERM) => {
+                    return self.copy_through_memory(to, at);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn copy_through_memory(&self, to: &File, mut at: u64) -> io::Result<()> {
+        let mut buf = vec![0; 128 << 10];
+        while at < self.len {
+            let want = usize::try_from(self.len - at).unwrap_or(usize::MAX).min(buf.len());
+            self.file.read_exact_at(&mut buf[..want], self.offset + at)?;
+            to.write_all_at(&buf[..want], at)?;
+            at += want as u64;
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use super::diagnostic::Diagnostic;
 use super::instruction::{ArgDefinition, Command, From};
 use super::span::{LineRange, Span};
+use super::statement::Statement;
 
 /// A piece of text as written, quotes and variables included, and where it stands.
 ///
@@ -73,43 +74,20 @@ impl Heredoc {
     }
 }
 
-/// One instruction: what all of them have, and the [`Command`] with what only some have.
+/// An instruction: its [`Statement`], whose fields it lends, and what that says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instruction {
-    /// The instruction's name as it is written, in whatever case.
-    pub keyword: Word,
-    /// From the keyword to the end of its last line, heredocs left out.
-    pub span: Span,
-    /// All its lines, heredocs included (BuildKit's `Node.Location`).
-    pub lines: LineRange,
-    /// The text with continuation lines joined, comments between them left out and blanks around it cut:
-    /// what BuildKit shows in messages and in the history of metadata instructions.
-    pub original: String,
-    /// The comments right above, without `#` and the blanks around them; an empty comment starts them anew.
-    pub comments: Vec<Word>,
-    /// The heredocs behind it, in the order of their redirections.
-    pub heredocs: Vec<Heredoc>,
-    /// An empty line between its continuation lines, which lint warns of.
-    pub empty_continuation: Option<Span>,
+    /// The text's parts.
+    pub statement: Statement,
     /// What it says.
     pub command: Command,
 }
 
-impl Instruction {
-    /// The line ranges to show for it: the instruction's own lines, then each heredoc's.
-    pub fn line_ranges(&self) -> Vec<LineRange> {
-        let own_end = self.heredocs.first().map_or(self.lines.end, |heredoc| heredoc.lines.start - 1);
-        let own = LineRange { start: self.lines.start, end: own_end };
-        std::iter::once(own).chain(self.heredocs.iter().map(|heredoc| heredoc.lines)).collect()
-    }
+impl std::ops::Deref for Instruction {
+    type Target = Statement;
 
-    /// The text behind `name ` in the first comment above that starts so (BuildKit's `getComment`):
-    /// `# base the common ground` describes the stage or argument `base`.
-    pub fn description(&self, name: &str) -> Option<&str> {
-        if name.is_empty() {
-            return None;
-        }
-        self.comments.iter().find_map(|comment| comment.text.strip_prefix(name)?.strip_prefix(' '))
+    fn deref(&self) -> &Statement {
+        &self.statement
     }
 }
 

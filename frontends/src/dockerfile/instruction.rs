@@ -93,7 +93,7 @@ pub struct CommandLine {
     pub shell: bool,
 }
 
-/// `RUN`. Its heredocs are in [`super::ast::Instruction::heredocs`].
+/// `RUN`. Its heredocs are in [`super::statement::Statement::heredocs`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The command.

@@ -5,11 +5,23 @@
 //! expands them with an [`expand::Expander`] in the environment that the instruction sees.
 
 pub mod ast;
+mod csv;
+pub mod device;
 pub mod diagnostic;
+pub mod directive;
+mod duration;
 pub mod expand;
+mod flags;
 mod glob;
+mod heredoc;
+pub mod ignorefile;
 pub mod instruction;
+mod interpret;
+mod lexer;
+pub mod mount;
+pub mod parser;
 pub mod span;
+pub mod statement;
 
 pub use ast::{Dockerfile, Instruction, Stage};
 pub use diagnostic::{Diagnostic, Severity};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::index::Mtime;
+use crate::{index::Mtime, xattr::is_overlay_mark};
 
 /// What the records of one header say. A record with an empty value takes its field back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,11 +61,6 @@ impl Pax {
         pax.xattrs.retain(|name, _| !name.is_empty() && !name.contains(&0) && !is_overlay_mark(name));
         Ok(pax)
     }
-}
-
-/// Attributes that overlayfs keeps its own state in.
-pub(crate) fn is_overlay_mark(name: &[u8]) -> bool {
-    name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.overlay.")
 }
 
 /// Key, value, and what follows.

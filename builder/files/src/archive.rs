@@ -1,0 +1,232 @@
+//! Unpacking an archive that ADD finds among its sources (BuildKit, `solver/llbsolver/file/unpack.go`,
+//! `unpack_root.go`): any tar, plain or in gzip, bzip2, xz or zstd, known by its content, not its name.
+//!
+//! Entries stay below the destination: names with `..` are refused; links that the archive or the
+//! image have are followed there, absolute ones from the destination on, relative ones that would
+//! leave it are refused. A `.wh.` name is a file like any other.
+
+use std::{
+    cell::Cell,
+    io::{self, BufRead, BufReader, Read},
+    rc::Rc,
+};
+
+use routerpack_rootfs::{Content, Kind, Mtime, ResolveError, resolve::MAX_HOPS};
+use tar::EntryType;
+
+use crate::{
+    Error,
+    disk::Bytes,
+    owner::Owner,
+    path,
+    upper::{Meta, Upper, is_overlay_mark},
+};
+
+/// Memory that an xz stream's dictionary may take, in KiB. `xz -9` uses 64 MiB.
+const XZ_MEMORY: u32 = 512 << 10;
+
+/// Bytes that may come between two entries: extension headers, which are read into memory, and padding.
+const MAX_HEADERS: u64 = 4 << 20;
+
+/// Lets an archive's headers take a bounded number of bytes.
+struct Bounded<R> {
+    inner: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.inner.read(buffer)?;
+        match self.left.get().checked_sub(got as u64) {
+            Some(left) => self.left.set(left),
+            None => return Err(io::Error::other(format!("more than {MAX_HEADERS} bytes of headers for one entry"))),
+        }
+        Ok(got)
+    }
+}
+
+/// The tar inside: magic numbers of bzip2, RFC 1952 (gzip), the .xz format 1.0.4 and RFC 8878 (zstd).
+fn inflate(content: &Content) -> io::Result<Box<dyn Read>> {
+    let mut raw = BufReader::with_capacity(1 << 16, content.reader());
+    let head = raw.fill_buf()?;
+    Ok(match head {
+        [0x1f, 0x8b, 0x08, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(raw)),
+        [b'B', b'Z', b'h', ..] => Box::new(bzip2::bufread::MultiBzDecoder::new(raw)),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Box::new(lzma_rust2::XzReader::new_mem_limit(raw, true, XZ_MEMORY)),
+        // A frame, or a skippable one in front of it.
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+            Box::new(zstd::stream::read::Decoder::with_buffer(raw)?)
+        }
+        _ => Box::new(raw),
+    })
+}
+
+/// Whether a file is a tar with at least one entry.
+pub(crate) fn is_archive(content: &Content) -> bool {
+    let Ok(reader) = inflate(content) else { return false };
+    let mut archive = tar::Archive::new(Bounded { inner: reader, left: Rc::new(Cell::new(MAX_HEADERS)) });
+    archive.entries().is_ok_and(|mut entries| matches!(entries.next(), Some(Ok(_))))
+}
+
+/// Unpacks below `dest`, which is there. `name` is for messages.
+pub(crate) fn unpack(
+    content: &Content,
+    name: &str,
+    dest: &[u8],
+    owner: Owner,
+    to: &mut Upper<'_>,
+) -> Result<(), Error> {
+    let broken = |e: io::Error| Error::Archive { archive: name.to_string(), reason: e.to_string() };
+    let left = Rc::new(Cell::new(MAX_HEADERS));
+    let mut archive = tar::Archive::new(Bounded { inner: inflate(content).map_err(broken)?, left: left.clone() });
+    for entry in archive.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        left.set(MAX_HEADERS.saturating_add(entry.size()));
+        let written = entry.path_bytes().into_owned();
+        let refuse = |reason: &str| Error::Archive {
+            archive: name.to_string(),
+            reason: format!("entry `{}` {reason}", String::from_utf8_lossy(&written)),
+        };
+        let kind = match entry.header().entry_type() {
+            EntryType::XGlobalHeader => continue,
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Kind::File,
+            EntryType::Directory => Kind::Dir,
+            EntryType::Symlink => Kind::Symlink,
+            EntryType::Link => Kind::HardLink,
+            EntryType::Fifo => Kind::Fifo,
+            EntryType::Char => Kind::CharDev,
+            EntryType::Block => Kind::BlockDev,
+            other => return Err(refuse(&format!("is of the unknown type {:?}", char::from(other.as_byte())))),
+        };
+        let inside = local(&written).ok_or_else(|| refuse("is outside of the archive"))?;
+        let target = place(to, dest, &inside, kind == Kind::Dir)?.ok_or_else(|| refuse("is outside of the archive"))?;
+        if target == dest && kind != Kind::Dir {
+            return Err(refuse("would replace the destination directory"));
+        }
+        let meta = meta(&mut entry, owner).map_err(broken)?;
+        let parents = Meta { mode: 0o755, mtime: to.time(None), ..Meta::default() };
+        to.make_dirs(path::split(&target).0, &parents)?;
+        let there = to.get(&target).map(|e| e.kind);
+        if kind == Kind::Dir {
+            if there == Some(Kind::Dir) {
+                let dir = to.edit_dir(&target)?;
+                (dir.mode, dir.uid, dir.gid, dir.mtime) = (meta.mode, meta.uid, meta.gid, meta.mtime);
+                if !meta.xattrs.is_empty() {
+                    dir.extra.get_or_insert_default().xattrs.extend(meta.xattrs);
+                }
+            } else {
+                to.remove(&target)?;
+                to.put_dir(&target, meta)?;
+            }
+            continue;
+        }
+        if there == Some(Kind::Dir) {
+            to.remove(&target)?;
+        }
+        let link = entry.link_name_bytes().map(|l| l.into_owned()).unwrap_or_default();
+        if kind == Kind::HardLink {
+            let first = local(&link).ok_or_else(|| refuse("is a hard link to the outside of the archive"))?;
+            let first = place(to, dest, &first, false)?.ok_or_else(|| refuse("is a hard link to the outside"))?;
+            match to.get(&first).map(|e| e.kind) {
+                None => return Err(refuse("is a hard link to nothing")),
+                Some(Kind::Dir) => return Err(refuse("is a hard link to a directory")),
+                Some(_) => {}
+            }
+            to.copy_up(&first)?;
+            to.link(&first, &target)?;
+            continue;
+        }
+        let header = entry.header();
+        let rdev = match kind {
+            Kind::CharDev | Kind::BlockDev => (
+                header.device_major().map_err(broken)?.unwrap_or(0),
+                header.device_minor().map_err(broken)?.unwrap_or(0),
+            ),
+            _ => (0, 0),
+        };
+        let size = entry.size();
+        let link = if kind == Kind::Symlink { link } else { Vec::new() };
+        to.put(meta.entry(&target, kind, &link, rdev), Bytes::Reader(&mut entry))?;
+        if kind == Kind::File && to.get(&target).is_some_and(|e| e.size != size) {
+            return Err(refuse("ends before its size: the archive is cut off"));
+        }
+    }
+    Ok(())
+}
+
+/// A name inside an archive, clean; None if it leads outside. Leading slashes don't count.
+fn local(name: &[u8]) -> Option<Vec<u8>> {
+    let mut out: Vec<&[u8]> = Vec::new();
+    for part in name.split(|b| *b == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => _ = out.pop()?,
+            _ => out.push(part),
+        }
+    }
+    Some(out.join(&b'/'))
+}
+
+/// Where an entry goes, links in its directories followed (its own if `follow`), all below `dest`.
+/// None if a link leads outside.
+fn place(to: &Upper<'_>, dest: &[u8], name: &[u8], follow: bool) -> Result<Option<Vec<u8>>, Error> {
+    let mut name = name.to_vec();
+    'again: for _ in 0..=MAX_HOPS {
+        let ends: Vec<usize> =
+            name.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at).chain([name.len()]).collect();
+        for end in ends {
+            if end == name.len() && !follow {
+                break;
+            }
+            let here = path::join(dest, &name[..end]);
+            let Some(link) = to.get(&here).filter(|e| e.kind == Kind::Symlink) else { continue };
+            let from = if link.link().starts_with(b"/") { b"" } else { path::split(&name[..end]).0 };
+            let Some(led) = local(&path::join(from, link.link())) else { return Ok(None) };
+            name = path::join(&led, name.get(end + 1..).unwrap_or_default());
+            continue 'again;
+        }
+        return Ok(Some(path::join(dest, &name)));
+    }
+    Err(ResolveError::Loop(path::join(dest, &name)).into())
+}
+
+/// An entry's metadata. Times out of range count as 1970.
+fn meta(entry: &mut tar::Entry<'_, impl Read>, owner: Owner) -> io::Result<Meta> {
+    let mut meta = Meta::default();
+    let header = entry.header();
+    meta.mode = (header.mode()? & 0o7777) as u16;
+    (meta.uid, meta.gid) = (clamp(header.uid()?), clamp(header.gid()?));
+    meta.mtime.secs = header.mtime().ok().and_then(|secs| i64::try_from(secs).ok()).unwrap_or(0);
+    // POSIX.1-2017, pax: "Extended Header Keywords"; xattrs as GNU tar, bsdtar and Go name them.
+    for record in entry.pax_extensions()?.into_iter().flatten() {
+        let record = record?;
+        let text = || std::str::from_utf8(record.value_bytes()).ok();
+        match record.key_bytes() {
+            b"uid" => meta.uid = text().and_then(|t| t.parse().ok()).unwrap_or(meta.uid),
+            b"gid" => meta.gid = text().and_then(|t| t.parse().ok()).unwrap_or(meta.gid),
+            b"mtime" => meta.mtime = text().and_then(time).unwrap_or_default(),
+            key => {
+                if let Some(name) = key.strip_prefix(b"SCHILY.xattr.").filter(|name| !is_overlay_mark(name)) {
+                    meta.xattrs.insert(name.to_vec(), record.value_bytes().to_vec());
+                }
+            }
+        }
+    }
+    if let Some((uid, gid)) = owner {
+        (meta.uid, meta.gid) = (uid, gid);
+    }
+    Ok(meta)
+}
+
+/// An id beyond 32 bits can't be given to anything.
+fn clamp(id: u64) -> u32 {
+    u32::try_from(id).unwrap_or(0)
+}
+
+/// `seconds[.fraction]`, not before 1970.
+fn time(text: &str) -> Option<Mtime> {
+    let (secs, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let secs: u64 = secs.parse().ok()?;
+    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    Some(Mtime { secs: i64::try_from(secs).ok()?, nanos: digits.parse().ok()? })
+}

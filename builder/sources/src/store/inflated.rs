@@ -1,0 +1,125 @@
+//! A tar file as an uncompressed one: a compressed one is inflated into the blob store, once.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flate2::read::MultiGzDecoder;
+use routerpack_graph::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::Config;
+use crate::blobs::{BlobStore, digest_of};
+use crate::error::{Error, Result};
+use crate::layer::Compression;
+
+/// An uncompressed tar.
+#[derive(Debug)]
+pub(super) struct Tar {
+    pub file: Arc<File>,
+    pub size: u64,
+    /// Known if it had to be inflated, or was hashed before and has not changed since.
+    pub digest: Option<Digest>,
+    record: PathBuf,
+    stamp: String,
+}
+
+/// What a file held when it was last read, and how to tell that it hasn't changed.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    stamp: String,
+    digest: Digest,
+}
+
+pub(super) fn open(path: &Path, config: &Config) -> Result<Tar> {
+    let blobs = BlobStore::open(&config.cache)?;
+    let mut file = File::open(path).map_err(Error::file(path, "open"))?;
+    let metadata = file.metadata().map_err(Error::file(path, "open"))?;
+    // Inode and change time change with every write and every replacement; neither can be set back by
+    // ordinary means, as an mtime can.
+    let stamp = format!(
+        "{}:{}:{}:{}.{:09}:{}.{:09}",
+        metadata.dev(),
+        metadata.ino(),
+        metadata.len(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.ctime(),
+        metadata.ctime_nsec()
+    );
+    let records = config.cache.join("files");
+    fs::create_dir_all(&records).map_err(Error::file(&records, "create"))?;
+    let record = records.join(Digest::of(path.as_os_str().as_encoded_bytes()).hex());
+    let known = read(&record, &stamp);
+    let mut start = Vec::new();
+    (&mut file).take(4).read_to_end(&mut start).map_err(Error::file(path, "read"))?;
+    let compression = Compression::of(&start);
+    if compression == Compression::None {
+        return Ok(Tar { file: Arc::new(file), size: metadata.len(), digest: known, record, stamp });
+    }
+    let digest = match known {
+        Some(digest) if blobs.get(&digest)?.is_some() => digest,
+        _ => {
+            let input = io::Cursor::new(start).chain(file);
+            let digest = inflate(path, input, compression, &blobs, config.limits.inflated)?;
+            write(&record, &stamp, &digest, blobs.tmp())?;
+            digest
+        }
+    };
+    let blob = blobs.path(&digest);
+    let file = File::open(&blob).map_err(Error::file(&blob, "open"))?;
+    let size = file.metadata().map_err(Error::file(&blob, "open"))?.len();
+    Ok(Tar { file: Arc::new(file), size, digest: Some(digest), record, stamp })
+}
+
+impl Tar {
+    /// The digest of the uncompressed tar; the file is read if that isn't known yet.
+    pub fn digest(&self, path: &Path, config: &Config) -> Result<Digest> {
+        if let Some(digest) = &self.digest {
+            return Ok(digest.clone());
+        }
+        let whole = super::members::Range::new(self.file.clone(), 0, self.size);
+        let digest = digest_of(whole).map_err(Error::file(path, "read"))?;
+        write(&self.record, &self.stamp, &digest, BlobStore::open(&config.cache)?.tmp())?;
+        Ok(digest)
+    }
+}
+
+fn inflate(path: &Path, input: impl Read, compression: Compression, blobs: &BlobStore, limit: u64) -> Result<Digest> {
+    let decoder: Box<dyn Read + '_> = match compression {
+        Compression::Zstd => Box::new(zstd::Decoder::new(input).map_err(Error::file(path, "decompress"))?),
+        _ => Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(128 << 10, input))),
+    };
+    let mut writer = blobs.writer()?;
+    let mut buffer = vec![0; 128 << 10];
+    let mut limited = decoder.take(limit + 1);
+    let mut size = 0;
+    loop {
+        let n = limited.read(&mut buffer).map_err(Error::file(path, "decompress"))?;
+        if n == 0 {
+            break;
+        }
+        size += n as u64;
+        writer.write_all(&buffer[..n]).map_err(Error::file(blobs.tmp(), "write"))?;
+    }
+    if size > limit {
+        return Err(Error::TooLarge { what: format!("{}: the uncompressed content", path.display()), limit });
+    }
+    Ok(writer.finish()?.0)
+}
+
+fn read(record: &Path, stamp: &str) -> Option<Digest> {
+    let record: Record = serde_json::from_slice(&fs::read(record).ok()?).ok()?;
+    (record.stamp == stamp).then_some(record.digest)
+}
+
+fn write(path: &Path, stamp: &str, digest: &Digest, tmp: &Path) -> Result<()> {
+    let record = Record { stamp: stamp.into(), digest: digest.clone() };
+    let bytes = serde_json::to_vec(&record).map_err(|e| Error::malformed("a file's record", e))?;
+    let mut file = tempfile::NamedTempFile::new_in(tmp).map_err(Error::file(tmp, "create a file"))?;
+    file.write_all(&bytes).map_err(Error::file(path, "write"))?;
+    file.persist(path).map_err(|e| Error::file(path, "rename to")(e.error))?;
+    Ok(())
+}

@@ -1,0 +1,461 @@
+//! From statements to instructions (BuildKit: `frontend/dockerfile/instructions/parse.go`).
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::ast::{Heredoc, Instruction, Word};
+use super::diagnostic::{Diagnostic, Severity};
+use super::duration;
+use super::expand::Expander;
+use super::flags::{self, Flags, Takes};
+use super::heredoc;
+use super::instruction::{
+    Add, ArgDefinition, Command, CommandLine, Copy, Device, From, Healthcheck, KeyValue, Network, Onbuild, Run,
+    Security, Transfer,
+};
+use super::mount::Mount;
+use super::statement::{Arguments, KEYWORDS, Statement};
+
+static STAGE_NAME: LazyLock<Regex> = LazyLock::new(|| Regex::new("^[a-z][a-z0-9-_.]*$").expect("a constant pattern"));
+
+/// Understands a statement. What is wrong with it goes to the diagnostics, all of it; then there is no
+/// instruction.
+pub(super) fn instruction(statement: Statement, diagnostics: &mut Vec<Diagnostic>) -> Option<Instruction> {
+    let mut reader = Reader { statement: &statement, found: Vec::new() };
+    let command = reader.command();
+    let failed = reader.found.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    diagnostics.append(&mut reader.found);
+    let command = command.filter(|_| !failed)?;
+    Some(Instruction { statement, command })
+}
+
+struct Reader<'s> {
+    statement: &'s Statement,
+    found: Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    fn command(&mut self) -> Option<Command> {
+        let name = self.statement.name();
+        Some(match name.as_str() {
+            "ADD" => Command::Add(self.add()?),
+            "ARG" => Command::Arg(self.arg()?),
+            "CMD" => Command::Cmd(self.plain_command_line()),
+            "COPY" => Command::Copy(self.copy()?),
+            "ENTRYPOINT" => Command::Entrypoint(self.plain_command_line()),
+            "ENV" => Command::Env(self.pairs()?),
+            "EXPOSE" => {
+                let mut ports = self.at_least_one()?;
+                ports.sort_by(|a, b| a.text.cmp(&b.text));
+                Command::Expose(ports)
+            }
+            "FROM" => Command::From(self.from()?),
+            "HEALTHCHECK" => Command::Healthcheck(self.healthcheck()?),
+            "LABEL" => Command::Label(self.pairs()?),
+            "MAINTAINER" => Command::Maintainer(self.exactly_one()?),
+            "ONBUILD" => Command::Onbuild(self.onbuild()?),
+            "RUN" => Command::Run(self.run()),
+            "SHELL" => Command::Shell(self.shell()?),
+            "STOPSIGNAL" => {
+                flags::ignored(self.statement, &mut self.found);
+                Command::Stopsignal(self.one_word()?)
+            }
+            "USER" => Command::User(self.exactly_one()?),
+            "VOLUME" => Command::Volume(self.volume()?),
+            "WORKDIR" => Command::Workdir(self.exactly_one()?),
+            _ => {
+                let keyword = &self.statement.keyword;
+                let unknown = Diagnostic::error(keyword.span, format!("unknown instruction: {}", keyword.text));
+                self.found.push(unknown.suggest(&keyword.text, KEYWORDS));
+                return None;
+            }
+        })
+    }
+
+    fn words(&self) -> &[Word] {
+        self.statement.arguments.words()
+    }
+
+    fn error(&mut self, message: impl Into<String>) {
+        self.found.push(Diagnostic::error(self.statement.span, message));
+    }
+
+    fn wrong_word(&mut self, word: &Word, message: impl Into<String>) {
+        self.found.push(Diagnostic::error(word.span, message));
+    }
+
+    fn flags(&mut self, known: &[(&'static str, Takes)]) -> Flags {
+        Flags::read(self.statement, known, &mut self.found)
+    }
+
+    fn at_least_one(&mut self) -> Option<Vec<Word>> {
+        let words = self.words().to_vec();
+        if words.is_empty() {
+            self.error(format!("{} requires at least one argument", self.statement.name()));
+        }
+        self.flags(&[]);
+        Some(words).filter(|words| !words.is_empty())
+    }
+
+    fn one_word(&mut self) -> Option<Word> {
+        let word = self.words().first().cloned();
+        if word.is_none() {
+            self.error(format!("{} requires exactly one argument", self.statement.name()));
+        }
+        word
+    }
+
+    fn exactly_one(&mut self) -> Option<Word> {
+        let word = self.one_word();
+        self.flags(&[]);
+        word
+    }
+
+    fn pairs(&mut self) -> Option<Vec<KeyValue>> {
+        self.flags(&[]);
+        let name = self.statement.name();
+        let Arguments::Pairs(pairs) = &self.statement.arguments else { return None };
+        if pairs.is_empty() {
+            self.error(format!("{name} requires at least one argument"));
+            return None;
+        }
+        for pair in pairs.iter().filter(|pair| pair.key.text.is_empty()) {
+            let blank = Diagnostic::error(pair.key.span.to(pair.value.span), format!("{name} names can not be blank"));
+            self.found.push(blank.help("write a name before the `=`, without blanks around it"));
+        }
+        Some(pairs.clone())
+    }
+
+    fn arg(&mut self) -> Option<Vec<ArgDefinition>> {
+        let words = self.at_least_one()?;
+        let mut definitions = Vec::with_capacity(words.len());
+        for word in words {
+            let Some((name, value)) = word.text.split_once('=') else {
+                definitions.push(ArgDefinition { name: word, value: None });
+                continue;
+            };
+            if name.is_empty() {
+                self.wrong_word(&word, "ARG names can not be blank");
+            }
+            // exact while the word stands on one line
+            let (mut name_span, mut value_span) = (word.span, word.span);
+            if word.span.end - word.span.start == word.text.len() {
+                name_span.end = word.span.start + name.len();
+                value_span.start = name_span.end + 1;
+            }
+            definitions
+                .push(ArgDefinition { name: Word::new(name, name_span), value: Some(Word::new(value, value_span)) });
+        }
+        Some(definitions)
+    }
+
+    fn from(&mut self) -> Option<From> {
+        let words = self.words().to_vec();
+        let (image, as_keyword, name) = match &words[..] {
+            [image] => (image, None, None),
+            [image, as_keyword, name] if as_keyword.text.eq_ignore_ascii_case("as") => {
+                (image, Some(as_keyword.clone()), Some(name))
+            }
+            _ => {
+                let error = Diagnostic::error(self.statement.span, "FROM requires either one or three arguments");
+                self.found.push(error.help("write `FROM image` or `FROM image AS name`"));
+                return None;
+            }
+        };
+        let name = name.map(|name| Word::new(name.text.to_lowercase(), name.span));
+        if let Some(name) = name.as_ref().filter(|name| !STAGE_NAME.is_match(&name.text)) {
+            let error = Diagnostic::error(
+                name.span,
+                format!(
+                    "invalid name for build stage: {:?}, name can't start with a number or contain symbols",
+                    name.text
+                ),
+            );
+            self.found.push(error.help("begin with a letter; letters, digits, `-`, `_` and `.` may follow"));
+        }
+        let platform = self.flags(&[("platform", Takes::One)]).one("platform");
+        Some(From { image: image.clone(), name, as_keyword, platform })
+    }
+
+    fn command_line(&self, words: &[Word]) -> CommandLine {
+        CommandLine { arguments: words.to_vec(), shell: !self.statement.json }
+    }
+
+    fn plain_command_line(&mut self) -> CommandLine {
+        self.flags(&[]);
+        self.command_line(self.words())
+    }
+
+    fn run(&mut self) -> Run {
+        let mut flags = self.flags(&[
+            ("mount", Takes::Many),
+            ("network", Takes::One),
+            ("security", Takes::One),
+            ("device", Takes::Many),
+        ]);
+        let mounts = flags.many("mount");
+        for mount in &mounts {
+            if let Err(error) = Mount::check(&mount.text) {
+                self.wrong_word(mount, error.to_string());
+            }
+        }
+        let mut network = Network::Default;
+        if let Some(value) = flags.one("network") {
+            match value.as_str() {
+                "default" => {}
+                "none" => network = Network::None,
+                "host" => network = Network::Host,
+                other => {
+                    let error = Diagnostic::error(value.span, format!("invalid network mode {other:?}"));
+                    let error = error.because("it is one of default, none and host");
+                    self.found.push(error.suggest(other, ["default", "none", "host"]));
+                }
+            }
+        }
+        let mut security = Security::Sandbox;
+        if let Some(value) = flags.one("security") {
+            match value.as_str() {
+                "sandbox" => {}
+                "insecure" => security = Security::Insecure,
+                other => {
+                    let error = Diagnostic::error(value.span, format!("security {other:?} is not valid"));
+                    let error = error.because("it is one of sandbox and insecure");
+                    self.found.push(error.suggest(other, ["sandbox", "insecure"]));
+                }
+            }
+        }
+        let mut devices = Vec::new();
+        for value in flags.many("device") {
+            match Device::parse(&value.text) {
+                Ok(device) => devices.push(device),
+                Err(error) => self.wrong_word(&value, error.to_string()),
+            }
+        }
+        Run { command: self.command_line(self.words()), mounts, network, security, devices, flags: flags.used }
+    }
+
+    /// What ADD and COPY share. Both need two arguments.
+    fn transfer(&mut self, flags: &mut Flags) -> Option<Transfer> {
+        let name = self.statement.name();
+        let words = self.words().to_vec();
+        let [sources @ .., destination] = &words[..] else {
+            self.no_destination(&name);
+            return None;
+        };
+        if sources.is_empty() {
+            self.no_destination(&name);
+            return None;
+        }
+        let redirection = |word: &Word| heredoc::redirection(&word.text).ok().flatten();
+        if redirection(destination).is_some() {
+            self.wrong_word(destination, format!("{name} cannot accept a heredoc as a destination"));
+        }
+        let mut paths = Vec::new();
+        let mut contents = Vec::new();
+        for source in sources {
+            let Some(redirection) = redirection(source) else {
+                paths.push(source.clone());
+                continue;
+            };
+            // Of two heredocs with one name both sources get the last; in the JSON form there is none, and the
+            // file is empty. So it is in BuildKit.
+            let read = self.statement.heredocs.iter().rev().find(|heredoc| heredoc.name == redirection.name);
+            let (content, span, lines) =
+                read.map_or_else(Default::default, |h: &Heredoc| (h.content.clone(), h.span, h.lines));
+            contents.push(Heredoc {
+                name: redirection.name,
+                descriptor: redirection.descriptor,
+                expand: redirection.expand,
+                chomp: redirection.chomp,
+                content,
+                span,
+                lines,
+            });
+        }
+        Some(Transfer {
+            sources: paths,
+            contents,
+            destination: destination.clone(),
+            chown: flags.one("chown"),
+            chmod: flags.one("chmod"),
+            link: flags.bool("link").unwrap_or(false),
+            exclude: flags.many("exclude"),
+        })
+    }
+
+    fn no_destination(&mut self, name: &str) {
+        self.error(format!(
+            "{name} requires at least two arguments, but only one was provided. Destination could not be determined"
+        ));
+    }
+
+    fn add(&mut self) -> Option<Add> {
+        let mut flags = self.flags(&[
+            ("chown", Takes::One),
+            ("chmod", Takes::One),
+            ("link", Takes::Bool),
+            ("exclude", Takes::Many),
+            ("keep-git-dir", Takes::Bool),
+            ("checksum", Takes::One),
+            ("unpack", Takes::Bool),
+        ]);
+        Some(Add {
+            transfer: self.transfer(&mut flags)?,
+            checksum: flags.one("checksum"),
+            keep_git_dir: flags.bool("keep-git-dir"),
+            unpack: flags.bool("unpack"),
+        })
+    }
+
+    fn copy(&mut self) -> Option<Copy> {
+        let mut flags = self.flags(&[
+            ("chown", Takes::One),
+            ("chmod", Takes::One),
+            ("from", Takes::One),
+            ("link", Takes::Bool),
+            ("exclude", Takes::Many),
+            ("parents", Takes::Bool),
+        ]);
+        let from = flags.one("from");
+        if let Some(from) = &from {
+            // BuildKit refuses whatever its word expansion would change
+            let unchanged = Expander::new('\\').expand(&from.text, &()).is_ok_and(|e| e.text == from.text);
+            if !unchanged {
+                let error = Diagnostic::error(from.span, "variable expansion is not supported for --from");
+                self.found.push(error.help(
+                    "define a new stage with FROM using ARG from global scope as a workaround, and copy from that stage",
+                ));
+            }
+        }
+        Some(Copy { transfer: self.transfer(&mut flags)?, from, parents: flags.bool("parents").unwrap_or(false) })
+    }
+
+    fn volume(&mut self) -> Option<Vec<Word>> {
+        let mut paths = self.at_least_one()?;
+        for path in &mut paths {
+            path.text = path.text.trim().to_owned();
+            if path.text.is_empty() {
+                self.wrong_word(path, "VOLUME specified can not be an empty string");
+            }
+        }
+        Some(paths)
+    }
+
+    fn shell(&mut self) -> Option<Vec<Word>> {
+        let words = self.at_least_one()?;
+        if !self.statement.json {
+            let error = Diagnostic::error(self.statement.span, "SHELL requires the arguments to be in JSON form");
+            self.found.push(error.help("write SHELL [\"program\", \"argument\"]"));
+        }
+        Some(words)
+    }
+
+    fn onbuild(&mut self) -> Option<Onbuild> {
+        self.flags(&[]);
+        let statement = self.statement;
+        let Arguments::Trigger(trigger) = &statement.arguments else {
+            self.error("ONBUILD requires at least one argument");
+            return None;
+        };
+        match trigger.name().as_str() {
+            "ONBUILD" => {
+                self.wrong_word(&trigger.keyword, "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+            }
+            name @ ("FROM" | "MAINTAINER") => {
+                self.wrong_word(&trigger.keyword, format!("{name} isn't allowed as an ONBUILD trigger"));
+            }
+            _ => {
+                // BuildKit looks no further than this until a build runs the trigger.
+                let mut whole = (**trigger).clone();
+                whole.heredocs.clone_from(&statement.heredocs);
+                let mut reader = Reader { statement: &whole, found: Vec::new() };
+                reader.command();
+                self.found.extend(reader.found.into_iter().map(|diagnostic| Diagnostic {
+                    severity: Severity::Warning,
+                    reason: Some("every build that starts from this image will fail".to_owned()),
+                    ..diagnostic
+                }));
+            }
+        }
+        let mut expression = statement.original[statement.keyword.text.len()..].trim_start().to_owned();
+        for heredoc in &statement.heredocs {
+            expression.push('\n');
+            expression.push_str(&heredoc.content);
+            expression.push_str(&heredoc.name);
+        }
+        Some(Onbuild { expression, keyword: trigger.keyword.clone() })
+    }
+
+    fn healthcheck(&mut self) -> Option<Healthcheck> {
+        let words = self.words().to_vec();
+        let [kind, command @ ..] = &words[..] else {
+            self.error("HEALTHCHECK requires at least one argument");
+            return None;
+        };
+        if kind.text.eq_ignore_ascii_case("NONE") {
+            flags::ignored(self.statement, &mut self.found);
+            if let Some(first) = command.first() {
+                self.wrong_word(first, "HEALTHCHECK NONE takes no arguments");
+            }
+            return Some(Healthcheck::default());
+        }
+        let mut flags = self.flags(&[
+            ("interval", Takes::One),
+            ("timeout", Takes::One),
+            ("start-period", Takes::One),
+            ("start-interval", Takes::One),
+            ("retries", Takes::One),
+        ]);
+        if !kind.text.eq_ignore_ascii_case("CMD") {
+            let error = Diagnostic::error(
+                kind.span,
+                format!("Unknown type {:?} in HEALTHCHECK (try CMD)", kind.text.to_uppercase()),
+            );
+            self.found.push(error.help("write HEALTHCHECK CMD command, or HEALTHCHECK NONE"));
+        } else if command.is_empty() {
+            self.error("Missing command after HEALTHCHECK CMD");
+        }
+        Some(Healthcheck {
+            command: Some(self.command_line(command)),
+            interval: self.duration(&mut flags, "interval"),
+            timeout: self.duration(&mut flags, "timeout"),
+            start_period: self.duration(&mut flags, "start-period"),
+            start_interval: self.duration(&mut flags, "start-interval"),
+            retries: self.retries(&mut flags),
+        })
+    }
+
+    /// Nanoseconds: 0, or a millisecond at least.
+    fn duration(&mut self, flags: &mut Flags, name: &str) -> i64 {
+        let Some(value) = flags.one(name).filter(|value| !value.text.is_empty()) else { return 0 };
+        match duration::parse(&value.text) {
+            Some(0) => 0,
+            Some(time) if time >= 1_000_000 => time,
+            Some(_) => {
+                self.wrong_word(&value, format!("Interval {name:?} cannot be less than 1ms"));
+                0
+            }
+            None => {
+                let error = Diagnostic::error(value.span, format!("time: invalid duration {:?}", value.text));
+                self.found.push(error.help("write a number with a unit, such as 30s or 1m30s"));
+                0
+            }
+        }
+    }
+
+    fn retries(&mut self, flags: &mut Flags) -> i64 {
+        let Some(value) = flags.one("retries").filter(|value| !value.text.is_empty()) else { return 0 };
+        match value.text.parse::<i32>() {
+            Ok(retries) if retries >= 0 => retries.into(),
+            Ok(retries) => {
+                self.wrong_word(&value, format!("--retries cannot be negative ({retries})"));
+                0
+            }
+            Err(_) => {
+                self.wrong_word(&value, format!("invalid number {:?} for --retries", value.text));
+                0
+            }
+        }
+    }
+}
