@@ -7,7 +7,7 @@ use std::{
 
 use routerpack_files as files;
 use routerpack_graph::{Digest, Platform, graph::Node, pb};
-use routerpack_rootfs::Tree;
+use routerpack_rootfs::{Mtime, Tree};
 use routerpack_sources::{Image, Registry};
 use serde::{Deserialize, Serialize};
 
@@ -172,8 +172,15 @@ impl Executor<'_> {
     }
 
     fn file(&self, node: &Node, op: &pb::FileOp, inputs: &[Rootfs]) -> Result<(Rootfs, bool), Cause> {
-        let base = files::base_input(op).and_then(|n| inputs.get(n)).cloned().unwrap_or_default();
-        let base = exec::frozen(self, &base)?;
+        let fail = |e| Cause::File(Box::new(e));
+        let base = files::base_input(op, 0, inputs.len()).map_err(fail)?;
+        let frozen = base.map(|n| exec::frozen(self, &inputs[n])).transpose()?;
+        let inputs: Vec<Rootfs> = inputs
+            .iter()
+            .enumerate()
+            .map(|(n, input)| if Some(n) == base { frozen.clone().unwrap_or_default() } else { input.clone() })
+            .collect();
+        let base = frozen.unwrap_or_default();
         let facts = format!("owners={}\n", self.strata().can_chown());
         // First by the names of all strata, which costs nothing; then by the content that is copied, which
         // finds the result again after an earlier stage was rebuilt to the same files.
@@ -189,16 +196,18 @@ impl Executor<'_> {
         }
         let trees = inputs.iter().map(|i| self.strata().tree(i)).collect::<Result<Vec<_>, _>>()?;
         let trees: Vec<&Tree> = trees.iter().map(|t| &**t).collect();
-        let mut by_content = vec![InputKey::Strata(base.ids().unwrap_or_default())];
-        let selected = files::digest::op_digest(op, &trees, &mut self.hashes.hasher()).map_err(|e| Cause::File(Box::new(e)))?;
-        by_content.push(InputKey::Content(selected));
-        keys.push(by_content);
+        if let Some(selected) = selected(op, &trees, &mut self.hashes.hasher()).map_err(fail)? {
+            let base = base.ids().ok_or_else(|| Cause::Unsupported("a copy onto a live context".into()))?;
+            keys.push(vec![InputKey::Strata(base), InputKey::Content(selected)]);
+        }
         self.cached(node, &facts, &keys, |name| {
             let temp = self.strata().cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
-            let base_tree = self.strata().tree(&base)?;
-            let settings = files::Settings { can_chown: self.strata().can_chown(), ..Default::default() };
-            let made = files::apply(op, &base_tree, &trees, &temp.join("fs"), &settings);
-            let made = made.map_err(|e| Cause::File(Box::new(e)))?;
+            let (to, now) = (temp.join("fs"), now());
+            std::fs::create_dir(&to).map_err(Cause::io("make a folder in the cache"))?;
+            self.ground.open_to_all(&to)?;
+            let now = Mtime { secs: (now / 1_000_000_000) as i64, nanos: (now % 1_000_000_000) as u32 };
+            let settings = files::Settings { can_chown: self.strata().can_chown(), now };
+            let made = files::apply(op, 0, &trees, &to, &settings).map_err(fail)?;
             made.warnings.iter().for_each(|w| self.ground.events.warning(&w.to_string()));
             let id = self.strata().keep(&temp, made.index, name)?;
             Ok(Rootfs::new(base.parts().iter().cloned().chain([Part::Kept(id)]).collect()))
@@ -224,6 +233,19 @@ pub fn parse_platform(op: &pb::Op, host: &Platform) -> Platform {
 fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |d| d.as_nanos() as u64)
+}
+
+/// The digest of all that an op's copies take from its inputs; none where a copy takes from another
+/// action's result, whose content isn't known before the op ran.
+fn selected(op: &pb::FileOp, inputs: &[&Tree], hasher: &mut dyn files::FileHasher) -> Result<Option<Digest>, files::Error> {
+    let mut digests = Vec::new();
+    for action in &op.actions {
+        if let Some(pb::file_action::Action::Copy(copy)) = &action.action {
+            let Some(tree) = usize::try_from(action.secondary_input).ok().and_then(|n| inputs.get(n)) else { return Ok(None) };
+            digests.push(files::selection_digest(copy, tree, hasher)?.to_string());
+        }
+    }
+    Ok(Some(Digest::of(digests.join("\n").as_bytes())))
 }
 
 fn input(inputs: &[Rootfs], at: i64) -> Result<Rootfs, Cause> {

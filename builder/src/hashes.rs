@@ -12,7 +12,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use routerpack_files::digest::FileHasher;
+use routerpack_files::FileHasher;
 use routerpack_rootfs::{Content, Entry, Stratum, Tree};
 use sha2::{Digest as _, Sha256};
 

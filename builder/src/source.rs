@@ -1,7 +1,13 @@
 //! Source ops: images out of registries and local stores, build contexts, files of the web.
 
+use std::{os::unix::ffi::OsStrExt, sync::Arc};
+
+use routerpack_files::pattern::Matcher;
 use routerpack_graph::{Digest, Platform, pb};
-use routerpack_rootfs::{Stratum, scan};
+use routerpack_rootfs::{
+    Stratum,
+    scan::{self, Owners, ScanOptions, Verdict},
+};
 use routerpack_sources::{PullPolicy, Reference};
 
 use crate::{
@@ -10,6 +16,9 @@ use crate::{
     request::Local,
     rootfs::{Part, Rootfs},
 };
+
+/// How the temporary names of an output go on (routerpack-targets).
+const TEMPORARY: &[u8] = b".tmp-";
 
 /// The rootfs of a source.
 pub fn load(executor: &Executor, op: &pb::Op, source: &pb::SourceOp) -> Result<Rootfs, Cause> {
@@ -53,27 +62,35 @@ fn local(executor: &Executor, name: &str, source: &pb::SourceOp) -> Result<Rootf
             Some(json) => serde_json::from_str(json).map_err(|_| Cause::Unsupported(format!("{key} of a local source is no list"))),
         }
     };
-    let mut excludes = local.excludes.clone();
-    excludes.extend(patterns("local.excludepatterns")?);
-    let includes = patterns("local.includepattern")?;
-    Ok(Rootfs::new(vec![Part::Live(scanned(local, &excludes, &includes)?)]))
+    // What the frontend knows of the ignore file, or else what the program does.
+    let excludes = match patterns("local.excludepatterns")? {
+        given if given.is_empty() => local.excludes.clone(),
+        given => given,
+    };
+    Ok(Rootfs::new(vec![Part::Live(scanned(local, &excludes)?)]))
 }
 
 /// A directory as a stratum: owners are root, as in every build context (BuildKit, `session/filesync`).
-fn scanned(local: &Local, excludes: &[String], includes: &[String]) -> Result<Stratum, Cause> {
+fn scanned(local: &Local, excludes: &[String]) -> Result<Stratum, Cause> {
     let what = || format!("the context {}", local.dir.display());
-    let matcher = routerpack_files::pattern::ContextFilter::new(excludes, includes).map_err(Cause::rootfs(what()))?;
-    let never: Vec<Vec<u8>> = local
-        .never
-        .iter()
-        .filter_map(|p| p.strip_prefix(&local.dir).ok())
-        .map(|p| std::os::unix::ffi::OsStrExt::as_bytes(p.as_os_str()).to_vec())
-        .collect();
-    let filter = |path: &[u8], is_dir: bool| match never.iter().any(|n| n == path) {
-        true => scan::Verdict::Skip,
-        false => matcher.verdict(path, is_dir),
+    let matcher = Matcher::new(excludes).map_err(Cause::rootfs(what()))?;
+    let never: Vec<Vec<u8>> =
+        local.never.iter().filter_map(|p| p.strip_prefix(&local.dir).ok()).map(|p| p.as_os_str().as_bytes().to_vec()).collect();
+    let is_output = |path: &[u8]| {
+        never.iter().any(|n| path.strip_prefix(&n[..]).is_some_and(|rest| rest.is_empty() || rest.starts_with(TEMPORARY)))
     };
-    let settings = scan::Settings { owners: scan::Owners::Root, filter: Some(&filter), ..scan::Settings::default() };
-    let report = scan::scan(&local.dir, &settings).map_err(Cause::rootfs(what()))?;
-    Ok(Stratum::Dir { root: local.dir.clone(), index: std::sync::Arc::new(report.index) })
+    let mut filter = |path: &[u8], is_dir: bool| {
+        if is_output(path) {
+            return Verdict::Skip;
+        }
+        match matcher.matches(path) {
+            false => Verdict::Keep,
+            // A negated pattern may bring back something inside.
+            true if is_dir && matcher.has_negation() => Verdict::Descend,
+            true => Verdict::Skip,
+        }
+    };
+    let options = ScanOptions { owners: Owners::Root, filter: Some(&mut filter), ..ScanOptions::default() };
+    let index = scan::scan(&local.dir, options).map_err(Cause::rootfs(what()))?;
+    Ok(Stratum::Dir { root: local.dir.clone(), index: Arc::new(index) })
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use routerpack_graph::Digest;
-use routerpack_rootfs::{Index, Kind, Stratum, Tree, layer, unpack};
+use routerpack_rootfs::{Index, Stratum, Tree, layer, unpack};
 use routerpack_sources::Image;
 
 use crate::{
@@ -182,18 +182,13 @@ impl Strata {
             .collect()
     }
 
+    /// A layer's directory also holds the directories that the layer only implies, with the metadata that
+    /// they have below, and copies of files below that it links to. So it depends on what is below.
     fn unpacked(&self, below: &[Part], part: &Part, diff_id: &Digest) -> Result<PathBuf, Cause> {
         let stratum = self.stratum(part)?;
         let dir = self.cache.path("layers").join(diff_id.hex());
-        // A hard link to a lower layer becomes a copy of that file, so the directory depends on what is below.
-        let crosses = stratum.index().entries().iter().any(|e| e.kind == Kind::HardLink);
-        let name = match crosses {
-            false => "fs".to_string(),
-            true => {
-                let ids: Vec<String> = below.iter().map(|p| format!("{p:?}")).collect();
-                format!("fs-{}", &Digest::of(ids.join("\n").as_bytes()).hex()[..16])
-            }
-        };
+        let chain: Vec<String> = below.iter().map(|p| format!("{p:?}")).collect();
+        let name = format!("fs-{}", &Digest::of(chain.join("\n").as_bytes()).hex()[..16]);
         let to = dir.join(name);
         if to.is_dir() {
             return Ok(to);
@@ -205,18 +200,15 @@ impl Strata {
         let task = Task::Unpack(diff_id.clone());
         let start = Instant::now();
         self.events.started(&task, &format!("unpack {}", short(diff_id)));
-        let result = self.unpack(below, &stratum, crosses, &to);
+        let result = self.unpack(below, &stratum, &to);
         self.events.ended(&task, if result.is_ok() { Ending::Done } else { Ending::Failed }, start.elapsed());
         result.map(|()| to)
     }
 
-    fn unpack(&self, below: &[Part], stratum: &Stratum, crosses: bool, to: &Path) -> Result<(), Cause> {
-        let lower = match crosses {
-            true => Some(self.tree(&Rootfs::new(below.to_vec()))?),
-            false => None,
-        };
+    fn unpack(&self, below: &[Part], stratum: &Stratum, to: &Path) -> Result<(), Cause> {
+        let below = self.tree(&Rootfs::new(below.to_vec()))?;
         let temp = self.cache.temp_path();
-        let warnings = unpack::unpack(stratum, lower.as_deref(), &temp, self.can_chown)
+        let warnings = unpack::unpack(&below, stratum, &temp, self.can_chown)
             .map_err(Cause::rootfs("a layer can't be unpacked"))?;
         warnings.iter().for_each(|w| self.events.warning(&w.to_string()));
         self.cache.keep_dir(&temp, to).map_err(Cause::io("keep an unpacked layer"))
