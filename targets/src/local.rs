@@ -61,10 +61,11 @@ fn place(tree: &Tree, dest: &Path, epoch: Option<i64>, progress: &mut dyn FnMut(
     let _ = flock(&staging.fd, FlockOperation::NonBlockingLockExclusive); // says that its writer lives
 
     let mut writer = Writer { tree, dest, epoch, first: HashMap::new(), warnings: Warnings::default(), bytes: 0 };
-    let total = entries.iter().map(|e| e.size).sum();
+    let (mut done, total) = (0, entries.iter().map(|e| e.size).sum());
     for entry in &entries {
         writer.put(entry, &mut staging)?;
-        progress(writer.bytes.min(total), total);
+        done += entry.size;
+        progress(done, total);
     }
 
     move_into_place(&entries, &mut staging, &mut target).map_err(failed)?;

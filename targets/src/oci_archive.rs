@@ -260,3 +260,57 @@ fn sorted(value: serde_json::Value) -> serde_json::Value {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn a_blob_that_may_pass_8_gib_says_its_size_in_pax() {
+        for (bound, has_pax) in [(MAX_SIZE, false), (MAX_SIZE + 1, true)] {
+            let file = tempfile::tempfile().unwrap();
+            let mut archive = Archive { file: &file, at: 0, name: Path::new("x"), blobs: HashMap::new() };
+            let put = |mut out: &File, text: &str| {
+                out.write_all(text.as_bytes()).unwrap();
+                Ok((Digest::of(text.as_bytes()), text.len() as u64))
+            };
+            // Written, repeated (and so overwritten), another.
+            for text in ["one", "one", "another"] {
+                archive.large_blob(bound, |out| put(out, text)).unwrap();
+            }
+            archive.append(&[0; 1024]).unwrap();
+            let mut bytes = Vec::new();
+            (&file).seek(SeekFrom::Start(0)).unwrap();
+            (&file).read_to_end(&mut bytes).unwrap();
+            assert_eq!(bytes[156] == b'x', has_pax);
+            let mut tar = tar::Archive::new(&bytes[..]);
+            let found: Vec<_> = tar
+                .entries()
+                .unwrap()
+                .map(|e| {
+                    let mut e = e.unwrap();
+                    let mut text = String::new();
+                    e.read_to_string(&mut text).unwrap();
+                    (e.path().unwrap().to_string_lossy().into_owned(), text)
+                })
+                .collect();
+            let want =
+                ["one", "another"].map(|t| (format!("blobs/sha256/{}", Digest::of(t.as_bytes()).hex()), t.into()));
+            assert_eq!(found, want);
+        }
+    }
+
+    #[test]
+    fn docker_names_of_layers_become_oci_names() {
+        for (docker, oci) in [
+            ("application/vnd.docker.image.rootfs.diff.tar.gzip", "application/vnd.oci.image.layer.v1.tar+gzip"),
+            ("application/vnd.docker.image.rootfs.diff.tar", "application/vnd.oci.image.layer.v1.tar"),
+            ("application/vnd.oci.image.layer.v1.tar+zstd", "application/vnd.oci.image.layer.v1.tar+zstd"),
+            ("application/x-other", "application/x-other"),
+        ] {
+            assert_eq!(oci_type(docker).to_string(), oci);
+        }
+    }
+}

@@ -82,11 +82,11 @@ pub enum Compression {
 }
 
 /// Where to.
-pub enum Dest<'a> {
+pub enum Dest<'out> {
     /// A file, or the directory of [`Format::Local`]. A device or pipe there is written to.
-    Path(&'a Path),
+    Path(&'out Path),
     /// A stream, written once the output is whole.
-    Stream(&'a mut dyn Write),
+    Stream(&'out mut dyn Write),
 }
 
 /// A layer's compressed bytes as they came from a registry or layout.
@@ -124,11 +124,11 @@ pub struct Image<'a> {
 }
 
 /// What is asked for.
-pub struct Request<'a> {
+pub struct Request<'a, 'out> {
     /// The output's kind.
     pub format: Format,
     /// Where to.
-    pub dest: Dest<'a>,
+    pub dest: Dest<'out>,
     /// Names, `[HOST/]NAME[:TAG]`. A RouterOS archive takes the first, without its host, and needs one.
     pub tags: &'a [String],
     /// See [`Format::default_layers`].

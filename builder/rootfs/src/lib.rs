@@ -1,8 +1,17 @@
 //! A rootfs is an ordered list of strata and a metadata index over them.
 //!
+//! ```text
+//!  layer tar ──read_layer──► spool + Index ─┐                          ┌─► content, read, resolve
+//!                                           ├─► Stratum… ─merge─► Tree ─┤
+//!  directory ──scan───────────────► Index ──┘                          └─► unpack, materialise ─► directory
+//! ```
+//!
 //! A [`Stratum`] is an inflated layer tar or a directory; an [`Index`] has the metadata of every
 //! entry; a [`Tree`] is the merged view. Whoever packs, copies or hashes a rootfs reads a `Tree`,
 //! never a mount. This crate knows no LLB, no cache policy and no network.
+//!
+//! All that a tar or a directory says is untrusted: names are cleaned or refused, symlinks are followed on the
+//! index alone, and what is opened or written is so beneath one directory, a component at a time.
 
 mod confine;
 mod encode;

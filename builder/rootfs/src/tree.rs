@@ -139,17 +139,22 @@ pub struct Tree {
 impl Tree {
     /// Merges strata, lowest first. A single stratum that has nothing to merge shares its index.
     pub fn new(strata: Vec<Stratum>) -> Result<Self, MergeError> {
-        strata.into_iter().try_fold(Self::default(), |mut tree, stratum| tree.push(stratum).map(|()| tree))
+        strata.into_iter().try_fold(Self::default(), |mut tree, stratum| {
+            let below = std::mem::take(&mut tree.index);
+            tree.lay(below, stratum).map(|()| tree)
+        })
     }
 
     /// Lays one more stratum on top. After an error the tree is as it was.
     pub fn push(&mut self, stratum: Stratum) -> Result<(), MergeError> {
+        self.lay(self.index.clone(), stratum)
+    }
+
+    fn lay(&mut self, below: Arc<Index>, stratum: Stratum) -> Result<(), MergeError> {
         let upper = stratum.index();
-        self.index = if self.strata.is_empty() && merge::is_merged(upper) {
-            upper.clone()
-        } else {
-            let layer = self.strata.len() as u32;
-            Arc::new(merge::merge((*self.index).clone(), upper, layer)?)
+        self.index = match self.strata.len() {
+            0 if merge::is_merged(upper) => upper.clone(),
+            layer => Arc::new(merge::merge(Arc::unwrap_or_clone(below), upper, layer as u32)?),
         };
         self.strata.push(stratum);
         self.open.push(OnceLock::new());

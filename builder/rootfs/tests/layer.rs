@@ -215,6 +215,12 @@ fn a_tree_reads_contents_out_of_tars_and_directories() {
     assert!(tree.read(tree.index.get(b"two").unwrap(), 2).is_err());
     assert!(tree.content(tree.index.get(b"d").unwrap()).is_err());
 
+    // A tar that has lost its tail.
+    let whole = std::fs::read(dir.path().join("layer.tar")).unwrap();
+    std::fs::write(dir.path().join("layer.tar"), &whole[..1024]).unwrap();
+    let error = tree.content(tree.index.get(b"d/one").unwrap()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+
     // What has been swapped for something else since is never followed or misread.
     std::fs::remove_file(root.join("two")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", root.join("two")).unwrap();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use routerpack_rootfs::{
-    Entry, Extra, Index, Kind, Lost, MergeFault, Mtime, PlaceError, ScanOptions, Stratum, Tree, materialise,
+    Entry, Extra, Index, Kind, Lost, MergeFault, Mtime, Owners, PlaceError, ScanOptions, Stratum, Tree, materialise,
     read_layer, scan, unpack,
 };
 
@@ -334,4 +334,46 @@ fn capabilities_survive_the_disk() {
         false => assert_eq!((found.len(), warnings.len()), (1, 1)),
     }
     assert!(scan(&dest, ScanOptions::default()).unwrap().get(b"ping").unwrap().extra.is_none());
+}
+
+/// Runs one of this file's tests again as root of a user namespace with no id but its own.
+fn again_with_a_single_id(test: &str, work: &Path) {
+    let mut command = Command::new("unshare");
+    command.arg("--map-root-user").arg(std::env::current_exe().unwrap()).args(["--exact", test, "--nocapture"]);
+    let run = command.env("SINGLE_ID_WORK", work).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+fn with_a_single_id_the_index_keeps_what_the_disk_cannot() {
+    let Some(work) = std::env::var_os("SINGLE_ID_WORK") else {
+        let work = tempfile::tempdir().unwrap();
+        fs::set_permissions(work.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        return again_with_a_single_id("with_a_single_id_the_index_keeps_what_the_disk_cannot", work.path());
+    };
+    let work = Path::new(&work);
+    let below = Tree::new(vec![layer(work, "5 d, f d/old, f gone")]).unwrap();
+    let stratum = layer(work, "5 d, f d/.wh..wh..opq, f4755 d/new, 3 null, f .wh.gone, 2 l>x");
+    // Nobody is given anything: whiteouts, marks and modes work, devices don't.
+    let dest = work.join("kept");
+    let warnings = unpack(&below, &stratum, &dest, false).unwrap();
+    let lost = |warnings: &[routerpack_rootfs::Warning]| warnings.iter().map(|w| w.lost.clone()).collect::<Vec<_>>();
+    assert_eq!(lost(&warnings), [Lost::Device]);
+    assert_eq!(fs::metadata(dest.join("d/new")).unwrap().mode() & 0o7777, 0o4755);
+    let mut tree = below.clone();
+    tree.push(stratum.clone()).unwrap();
+    let options = || ScanOptions { overlay: true, owners: Owners::Below(&tree.index), ..Default::default() };
+    let scanned = scan(&dest, options()).unwrap();
+    let expected: Vec<_> = stratum
+        .index()
+        .entries()
+        .iter()
+        .filter(|e| e.kind != Kind::CharDev)
+        .map(|e| (&e.path, e.uid, e.gid, e.opaque))
+        .collect();
+    assert_eq!(scanned.entries().iter().map(|e| (&e.path, e.uid, e.gid, e.opaque)).collect::<Vec<_>>(), expected);
+    // Giving away what can't be is a warning for each entry.
+    let warnings = unpack(&below, &stratum, &work.join("given"), true).unwrap();
+    assert_eq!(lost(&warnings), [Lost::Owner(3, 102), Lost::Owner(6, 105), Lost::Device, Lost::Owner(1, 100)]);
 }

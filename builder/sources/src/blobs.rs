@@ -1,15 +1,19 @@
 //! Verified blobs on disk, by digest: `blobs/sha256/<hex>`.
 //!
-//! A blob gets its name by rename, once its digest and size are known to be right; so whoever finds a
-//! file there finds all of it. After a power cut a file may still be damaged (the rename can outlive
+//! A blob gets its name last, once its digest and size are known to be right; so whoever finds a
+//! file there finds all of it. After a power cut a file may still be damaged (the name can outlive
 //! the data), which is why readers hash what they read and drop what is wrong.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use routerpack_graph::Digest;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
+use rustix::io::Errno;
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
@@ -88,13 +92,19 @@ impl BlobStore {
         }
     }
 
-    /// A new blob, hashed while it is written; it vanishes unless committed.
+    /// A new blob, hashed while it is written; it vanishes unless committed, even if the process is
+    /// killed.
     pub fn writer(&self) -> Result<BlobWriter> {
-        let file = tempfile::Builder::new()
-            .prefix("blob-")
-            .tempfile_in(&self.tmp)
-            .map_err(Error::file(&self.tmp, "create a file"))?;
-        Ok(BlobWriter { file, hash: Sha256::new(), size: 0, store: self.clone() })
+        Ok(BlobWriter { file: Unnamed::create(&self.tmp)?, hash: Sha256::new(), size: 0, store: self.clone() })
+    }
+
+    /// Writes a small record beside the blobs: all of it, or nothing.
+    pub(crate) fn write_record(&self, path: &Path, record: &impl Serialize) -> Result<()> {
+        let bytes = serde_json::to_vec(record).map_err(|e| Error::malformed(path.display().to_string(), e))?;
+        let mut file = tempfile::NamedTempFile::new_in(&self.tmp).map_err(Error::file(&self.tmp, "create a file"))?;
+        file.write_all(&bytes).map_err(Error::file(path, "write"))?;
+        file.persist(path).map_err(|e| Error::file(path, "rename to")(e.error))?;
+        Ok(())
     }
 
     /// Waits until nobody else, in this or another process, holds this blob's lock. Take it around a
@@ -140,7 +150,7 @@ impl Drop for BlobLock {
 /// A blob that is being written.
 #[derive(Debug)]
 pub struct BlobWriter {
-    file: tempfile::NamedTempFile,
+    file: Unnamed,
     hash: Sha256,
     size: u64,
     store: BlobStore,
@@ -168,9 +178,7 @@ impl BlobWriter {
         if actual != *expected {
             return Err(Error::WrongDigest { from: from.into(), expected: expected.clone(), actual });
         }
-        let path = self.store.path(expected);
-        self.file.persist(&path).map_err(|e| Error::file(path, "rename to")(e.error))?;
-        Ok(())
+        self.file.name(&self.store.path(expected))
     }
 
     /// Gives the blob the name of whatever it turned out to be.
@@ -184,14 +192,68 @@ impl BlobWriter {
 
 impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let n = self.file.write(bytes)?;
+        let n = self.file.file().write(bytes)?;
         self.hash.update(&bytes[..n]);
         self.size += n as u64;
         Ok(n)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.file().flush()
+    }
+}
+
+/// A file that has no name before it is complete (open(2), O_TMPFILE), so that a killed process leaves
+/// none; where the file system can't do that, one with a temporary name.
+#[derive(Debug)]
+enum Unnamed {
+    Nameless(File),
+    Temporary(tempfile::NamedTempFile),
+}
+
+impl Unnamed {
+    fn create(dir: &Path) -> Result<Self> {
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        match openat(CWD, dir, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(fd) => Ok(Self::Nameless(fd.into())),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => tempfile::Builder::new()
+                .prefix("blob-")
+                .tempfile_in(dir)
+                .map(Self::Temporary)
+                .map_err(Error::file(dir, "create a file")),
+            Err(e) => Err(Error::file(dir, "create a file")(e.into())),
+        }
+    }
+
+    fn file(&mut self) -> &mut File {
+        match self {
+            Self::Nameless(file) => file,
+            Self::Temporary(file) => file.as_file_mut(),
+        }
+    }
+
+    /// Gives the file its name.
+    fn name(self, path: &Path) -> Result<()> {
+        let file = match self {
+            Self::Nameless(file) => file,
+            Self::Temporary(file) => {
+                return file.persist(path).map(drop).map_err(|e| Error::file(path, "rename to")(e.error));
+            }
+        };
+        let size = file.metadata().map_err(Error::file(path, "write"))?.len();
+        let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+        loop {
+            match linkat(CWD, &*link, CWD, path, AtFlags::SYMLINK_FOLLOW) {
+                Ok(()) => return Ok(()),
+                // Somebody was faster with the same content; unless theirs was damaged since.
+                Err(Errno::EXIST) if fs::metadata(path).is_ok_and(|m| m.len() == size) => return Ok(()),
+                Err(Errno::EXIST) => match fs::remove_file(path) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::file(path, "remove")(e)),
+                    _ => {}
+                },
+                Err(e) => return Err(Error::file(path, "link")(e.into())),
+            }
+        }
     }
 }
 

@@ -134,6 +134,8 @@ pub enum Error {
         reason: String,
         /// What to try.
         hint: String,
+        /// A connection there was, and it broke: trying again soon may help.
+        broke: bool,
     },
     /// The server refuses.
     #[error(
@@ -232,7 +234,8 @@ impl Error {
     /// Whether trying again could help.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Truncated { .. } => true,
+            Self::Unreachable { broke, .. } => *broke,
+            Self::Truncated { .. } => true,
             Self::Answer { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             _ => false,
         }

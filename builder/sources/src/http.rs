@@ -7,9 +7,10 @@
 
 mod fetch;
 
+use std::collections::HashSet;
 use std::io::{self, Read};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode, Url};
@@ -53,6 +54,8 @@ struct State {
     // Two, so that a machine without certificate authorities can still talk to a loopback registry.
     plain: Option<Client>,
     tls: Option<Client>,
+    // Hosts that turned out to want TLS after all.
+    tls_hosts: HashSet<String>,
 }
 
 impl std::fmt::Debug for Http {
@@ -110,7 +113,26 @@ impl Http {
     /// Whether this host (`host[:port]`) is spoken to without TLS.
     pub fn is_plain(&self, host: &str) -> bool {
         let name = host_name(host);
+        if self.state().tls_hosts.contains(host) {
+            return false;
+        }
         is_loopback(name) || self.config.insecure_hosts.iter().any(|h| h == host || h == name)
+    }
+
+    /// Whether a 400 means that the host, spoken to in plain HTTP, wants TLS; remembered then. Go's
+    /// and nginx's servers say so in words (net/http `server.go`; nginx's status 497).
+    pub fn wants_tls(&self, host: &str, body: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(body);
+        let wants =
+            text.contains("HTTP request to an HTTPS server") || text.contains("HTTP request was sent to HTTPS port");
+        if wants {
+            self.state().tls_hosts.insert(host.into());
+        }
+        wants
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends once. Any answer at all is a success here.
@@ -129,7 +151,7 @@ impl Http {
         if let Some(form) = &call.form {
             request = request.header("content-type", "application/x-www-form-urlencoded").body(form.clone());
         }
-        let response = runtime.block_on(request.send()).map_err(|e| self.unreachable(&host, e))?;
+        let response = runtime.block_on(async { request.send().await }).map_err(|e| self.unreachable(&host, e))?;
         Ok(Answer { response, rest: Vec::new(), taken: 0, host, http: self.clone(), runtime })
     }
 
@@ -151,7 +173,8 @@ impl Http {
     }
 
     fn client(&self, url: &Url) -> Result<(Client, Arc<Runtime>)> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.state();
+        let state = &mut *guard;
         let runtime = match &state.runtime {
             Some(runtime) => runtime.clone(),
             None => {
@@ -174,10 +197,14 @@ impl Http {
     }
 
     fn unreachable(&self, host: &str, error: reqwest::Error) -> Error {
-        let timeout = error.is_timeout();
+        let (timeout, broke) = (error.is_timeout(), !error.is_connect());
         let reason = deepest(&error.without_url());
         let hint = if timeout {
             "The network or the server is slow, or a firewall drops the packets: try again".to_string()
+        } else if reason.contains("CaUsedAsEndEntity") {
+            "Its certificate is that of an authority (openssl makes such ones by default): give the server one that \
+             the authority has signed, with basicConstraints=CA:FALSE"
+                .to_string()
         } else if reason.contains("UnknownIssuer") || reason.contains("invalid peer certificate") {
             "Its certificate is signed by nobody known here: name the CA's file, if you trust it".to_string()
         } else if reason.contains("InvalidContentType") || reason.contains("corrupt message") {
@@ -190,7 +217,7 @@ impl Http {
                 .to_string()
         };
         let reason = if timeout { format!("no answer in time ({reason})") } else { reason };
-        Error::Unreachable { host: host.into(), reason, hint }
+        Error::Unreachable { host: host.into(), reason, hint, broke }
     }
 }
 

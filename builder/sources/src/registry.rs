@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::Config;
 use crate::blobs::BlobStore;
 use crate::error::{Error, Result};
-use crate::http::{Answer, Call, Credential, Http};
+use crate::http::{Answer, Call, Credential, Http, host_of, refusal};
 use crate::image::{Image, Parts};
 use crate::manifest::{self, DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Document, Documents, OCI_INDEX, OCI_MANIFEST};
 use crate::reference::Reference;
@@ -140,7 +140,15 @@ impl Inner {
     fn send(&self, reference: &Reference, mut call: Call, what: &str) -> Result<Answer> {
         let key = (reference.host().to_string(), reference.repository().to_string());
         call.credential = self.held().get(&key).cloned();
-        let answer = self.http.send(&call)?;
+        let mut answer = self.http.send(&call)?;
+        if answer.status() == StatusCode::BAD_REQUEST && call.url.scheme() == "http" {
+            let host = host_of(&call.url);
+            let body = answer.bytes(what, 64 << 10)?;
+            if !self.http.wants_tls(&host, &body) || call.url.set_scheme("https").is_err() {
+                return Err(refusal(&host, what, StatusCode::BAD_REQUEST, &body));
+            }
+            answer = self.http.send(&call)?;
+        }
         if answer.status() != StatusCode::UNAUTHORIZED {
             return answer.success(what);
         }
@@ -208,13 +216,7 @@ impl Inner {
 
     fn remember(&self, reference: &Reference, digest: &Digest) -> Result<()> {
         let record = Record { reference: reference.to_string(), digest: digest.clone() };
-        let bytes = serde_json::to_vec(&record).map_err(|e| Error::malformed("a tag's record", e))?;
-        let path = self.record_path(reference);
-        let tmp = self.blobs.tmp();
-        let mut file = tempfile::NamedTempFile::new_in(tmp).map_err(Error::file(tmp, "create a file"))?;
-        file.write_all(&bytes).map_err(Error::file(&path, "write"))?;
-        file.persist(&path).map_err(|e| Error::file(&path, "rename to")(e.error))?;
-        Ok(())
+        self.blobs.write_record(&self.record_path(reference), &record)
     }
 }
 

@@ -72,7 +72,7 @@ pub fn open_store(path: &Path, config: &Config) -> Result<Store> {
 impl Store {
     /// Opens a store. With a `kind` it must be that one (an archive that is both a docker-archive and
     /// an OCI layout, as Docker writes since version 25, is then read as what was asked for); without,
-    /// the content decides. Tars may be compressed (gzip, zstd): the inflated one is kept in the cache.
+    /// the content decides. Tars may be compressed (gzip, zstd, bzip2, xz): the inflated one is kept in the cache.
     pub fn open(path: &Path, kind: Option<StoreKind>, config: &Config) -> Result<Self> {
         let not = |reason: String| Error::NotAnImage { path: path.into(), reason };
         let metadata = fs::metadata(path).map_err(Error::file(path, "open"))?;
@@ -88,22 +88,23 @@ impl Store {
             let members = Members::scan(path, tar.file.clone())?;
             let is_layout = members.has("oci-layout") && members.has("index.json");
             let is_docker = members.has("manifest.json");
-            match kind {
-                Some(StoreKind::DockerArchive) | None if is_docker && (kind.is_some() || !is_layout) => {
-                    Inner::Docker(Arc::new(DockerArchive::open(path, members, &config.limits)?))
-                }
-                Some(StoreKind::OciLayout) | None if is_layout => {
-                    Inner::Layout(Arc::new(Layout::open(path, Files::Tar(members), &config.limits)?))
-                }
-                _ if members.is_empty() => return Err(not("it is an empty tar".into())),
-                _ => Inner::Rootfs(Arc::new(Rootfs::new(path, tar, config)?)),
+            if is_docker && (kind == Some(StoreKind::DockerArchive) || !is_layout) {
+                Inner::Docker(Arc::new(DockerArchive::open(path, members, &config.limits)?))
+            } else if is_layout {
+                Inner::Layout(Arc::new(Layout::open(path, Files::Tar(members), &config.limits)?))
+            } else if members.is_empty() {
+                return Err(not("it is an empty tar".into()));
+            } else {
+                Inner::Rootfs(Arc::new(Rootfs::new(path, tar, config)?))
             }
         } else {
             return Err(not("it is neither a file nor a directory".into()));
         };
         let store = Self { path: path.into(), limits: config.limits.clone(), inner };
         match kind {
-            Some(wanted) if wanted != store.kind() => Err(not(format!("it is not a {wanted} but a {}", store.kind()))),
+            Some(wanted) if wanted != store.kind() => {
+                Err(not(format!("it is no {wanted} (by its content: {})", store.kind())))
+            }
             _ => Ok(store),
         }
     }

@@ -61,6 +61,16 @@ pub struct Syntax {
     pub span: Span,
 }
 
+impl Syntax {
+    /// Whether it asks for BuildKit's own Dockerfile frontend in whatever version or channel
+    /// (`docker/dockerfile:1`, `docker/dockerfile-upstream:master-labs` …), which is the dialect spoken here.
+    pub fn is_dockerfile(&self) -> bool {
+        let name = self.reference.split(['@', ':']).next().unwrap_or_default();
+        let name = ["docker.io/", "index.docker.io/"].iter().find_map(|host| name.strip_prefix(host)).unwrap_or(name);
+        matches!(name, "docker/dockerfile" | "docker/dockerfile-upstream")
+    }
+}
+
 /// Looks for the syntax of any build file: `# syntax=`, else `// syntax=`, both also behind a `#!` line, else
 /// the member `syntax` where the file is a JSON object (BuildKit's `DetectSyntax`).
 pub fn detect_syntax(source: &str) -> Option<Syntax> {
@@ -168,6 +178,22 @@ mod tests {
             let index = super::super::span::LineIndex::new(source);
             let found = detect_syntax(source).map(|s| (s.reference, index.line(s.span.start)));
             assert_eq!(found, expected.map(|(r, line)| (r.to_owned(), line)), "{source:?}");
+        }
+    }
+
+    #[test]
+    fn the_dialect_spoken_here() {
+        for (reference, expected) in [
+            ("docker/dockerfile", true),
+            ("docker/dockerfile:1", true),
+            ("docker/dockerfile:1.7-labs", true),
+            ("docker.io/docker/dockerfile-upstream:master@sha256:00", true),
+            ("dockerfile:1", false),
+            ("docker/dockerfile-x:1", false),
+            ("localhost:5000/docker/dockerfile:1", false),
+        ] {
+            let syntax = detect_syntax(&format!("# syntax={reference}")).unwrap();
+            assert_eq!(syntax.is_dockerfile(), expected, "{reference}");
         }
     }
 }

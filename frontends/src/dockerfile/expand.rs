@@ -13,11 +13,12 @@
 //! Who expands what, and in which environment, is the lowering's business. Work and memory are bounded:
 //! nesting and the size of a result have limits, which only hostile input reaches.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
+pub use super::environment::Environment;
 use super::glob::{self, Reach};
 
 /// How deep `${a:-${b:-…}}` may nest.
@@ -29,38 +30,6 @@ const MAX_RESULT: usize = 16 << 20;
 /// A name: digits, or one of the shell's special parameters, or letters, digits and underscores.
 static NAME: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^(?:\p{Nd}+|[@*#?$!-]|[\p{L}\p{Nd}_]+)").expect("a constant pattern"));
-
-/// What variables mean. Names are case-sensitive.
-pub trait Environment {
-    /// The value of a variable; `None` when it is unset.
-    fn get(&self, name: &str) -> Option<&str>;
-}
-
-/// No variables at all.
-impl Environment for () {
-    fn get(&self, _name: &str) -> Option<&str> {
-        None
-    }
-}
-
-impl Environment for HashMap<String, String> {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.get(name).map(String::as_str)
-    }
-}
-
-impl Environment for BTreeMap<String, String> {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.get(name).map(String::as_str)
-    }
-}
-
-/// Pairs of name and value; the last one with a name counts.
-impl Environment for [(String, String)] {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-}
 
 /// What happens to quotes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -238,9 +207,11 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
                         words.word.push_str(&quoted);
                     }
                 }
-                // blanks behind the `<<` of a heredoc belong to its word
+                // Blanks behind the `<<` or `<<-` of a heredoc belong to its word. (BuildKit's lexer knows the
+                // first only; its tests, and the shell, mean both.)
                 '<' if self.peek() == Some('<') => {
-                    let blanks = self.rest.len() - self.rest[1..].trim_start().len();
+                    let behind = self.rest[1..].strip_prefix('-').unwrap_or(&self.rest[1..]);
+                    let blanks = self.rest.len() - behind.trim_start().len();
                     let taken = &self.rest[..blanks];
                     self.rest = &self.rest[blanks..];
                     for part in ["<", taken] {
@@ -456,6 +427,8 @@ fn append(text: &mut String, part: &str) -> Result<(), Fault> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {

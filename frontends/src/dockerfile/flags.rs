@@ -8,6 +8,9 @@ use super::diagnostic::Diagnostic;
 use super::span::Span;
 use super::statement::Statement;
 
+/// So much is said about one statement; who has more errors in it will not read on.
+pub(super) const MAX_FINDINGS: usize = 100;
+
 /// What a flag takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
@@ -32,6 +35,9 @@ impl Flags {
     pub fn read(statement: &Statement, known: &[(&'static str, Takes)], diagnostics: &mut Vec<Diagnostic>) -> Self {
         let mut flags = Self::default();
         for flag in &statement.flags {
+            if diagnostics.len() >= MAX_FINDINGS {
+                break;
+            }
             match flags.check(flag, known, &statement.name()) {
                 Ok((name, value)) => {
                     if !flags.values.contains_key(name) {

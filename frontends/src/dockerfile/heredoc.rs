@@ -4,6 +4,8 @@
 //! blanks may follow the `<<`, and any quoting within the word keeps the content from being expanded. Whatever
 //! the file's escape character is, here it is `\`.
 
+use std::ops::Range;
+
 use super::ast::Heredoc;
 use super::diagnostic::Diagnostic;
 use super::expand::{ExpandError, Expander, Quotes};
@@ -48,14 +50,37 @@ pub(super) fn redirections(line: &str) -> Result<Vec<Redirection>, ExpandError> 
     words.iter().filter_map(|word| redirection(word).transpose()).collect()
 }
 
-/// Reads the content of a heredoc up to the line that is its name. `redirection_span` is where to point when
-/// there is no such line.
+/// A heredoc without an end.
+#[derive(Debug)]
+pub(super) struct Unterminated {
+    /// Its name.
+    pub name: String,
+    chomp: bool,
+    /// A line that is the name but for blanks around it.
+    almost: Option<usize>,
+}
+
+impl Unterminated {
+    /// The error, at the redirection.
+    pub fn diagnostic(self, redirection: Span) -> Diagnostic {
+        let Self { name, chomp, almost } = self;
+        let help = match almost {
+            Some(line) if chomp => format!("line {line} has blanks around `{name}`; only tabs before it are allowed"),
+            Some(line) => format!("line {line} has blanks around `{name}`; remove them, or use <<- and tabs"),
+            None => format!("add a line with just `{name}` where the text ends"),
+        };
+        Diagnostic::error(redirection, "unterminated heredoc")
+            .because(format!("no line up to the end of the file is just `{name}`"))
+            .help(help)
+    }
+}
+
+/// Reads the content of a heredoc up to the line that is its name.
 pub(super) fn read(
     redirection: Redirection,
     lines: &mut Lines<'_>,
-    redirection_span: Span,
     too_long: &mut Vec<Span>,
-) -> Result<Heredoc, Diagnostic> {
+) -> Result<Heredoc, Unterminated> {
     let Redirection { name, descriptor, expand, chomp } = redirection;
     let mut content = String::new();
     let mut start = None;
@@ -76,14 +101,16 @@ pub(super) fn read(
         }
         content.push_str(line.raw);
     }
-    let error = Diagnostic::error(redirection_span, "unterminated heredoc")
-        .because(format!("no line up to the end of the file is just `{name}`"));
-    Err(match almost {
-        Some(line) if chomp => {
-            error.help(format!("line {line} has blanks around `{name}`; only tabs before it are allowed"))
-        }
-        Some(line) => error.help(format!("line {line} has blanks around `{name}`; remove them, or use <<- and tabs")),
-        None => error.help(format!("add a line with just `{name}` where the text ends")),
+    Err(Unterminated { name, chomp, almost })
+}
+
+/// Where in a line the redirection to this name stands, as far as it is written plainly.
+pub(super) fn find(line: &str, name: &str) -> Option<Range<usize>> {
+    line.match_indices("<<").find_map(|(at, operator)| {
+        let behind = &line[at + operator.len()..];
+        let word = behind.trim_start_matches(['-', ' ', '\t', '"', '\'']);
+        let end = line.len() - word.strip_prefix(name)?.len();
+        Some(at..end)
     })
 }
 

@@ -166,7 +166,7 @@ pub struct ArgDefinition {
 pub struct Transfer {
     /// The source paths (or URLs), in order, heredocs left out.
     pub sources: Vec<Word>,
-    /// The heredocs among the sources, in order: their [`Heredoc::name`] is the file's name, and
+    /// The heredocs among the sources, in order, each name once: their [`Heredoc::name`] is the file's name, and
     /// [`Heredoc::chomped`] its content (expanded with quotes kept, if [`Heredoc::expand`]).
     pub contents: Vec<Heredoc>,
     /// The destination.

@@ -1,14 +1,16 @@
 //! From statements to instructions (BuildKit: `frontend/dockerfile/instructions/parse.go`).
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use indexmap::IndexMap;
 use regex::Regex;
 
 use super::ast::{Heredoc, Instruction, Word};
 use super::diagnostic::{Diagnostic, Severity};
 use super::duration;
 use super::expand::Expander;
-use super::flags::{self, Flags, Takes};
+use super::flags::{self, Flags, MAX_FINDINGS, Takes};
 use super::heredoc;
 use super::instruction::{
     Add, ArgDefinition, Command, CommandLine, Copy, Device, From, Healthcheck, KeyValue, Network, Onbuild, Run,
@@ -28,6 +30,12 @@ pub(super) fn instruction(statement: Statement, diagnostics: &mut Vec<Diagnostic
     diagnostics.append(&mut reader.found);
     let command = command.filter(|_| !failed)?;
     Some(Instruction { statement, command })
+}
+
+/// The error for a keyword that is none.
+pub(super) fn unknown(keyword: &Word) -> Diagnostic {
+    let unknown = Diagnostic::error(keyword.span, format!("unknown instruction: {}", keyword.text));
+    unknown.suggest(&keyword.text, KEYWORDS)
 }
 
 struct Reader<'s> {
@@ -65,9 +73,7 @@ impl Reader<'_> {
             "VOLUME" => Command::Volume(self.volume()?),
             "WORKDIR" => Command::Workdir(self.exactly_one()?),
             _ => {
-                let keyword = &self.statement.keyword;
-                let unknown = Diagnostic::error(keyword.span, format!("unknown instruction: {}", keyword.text));
-                self.found.push(unknown.suggest(&keyword.text, KEYWORDS));
+                self.report(unknown(&self.statement.keyword));
                 return None;
             }
         })
@@ -77,12 +83,18 @@ impl Reader<'_> {
         self.statement.arguments.words()
     }
 
+    fn report(&mut self, diagnostic: Diagnostic) {
+        if self.found.len() < MAX_FINDINGS {
+            self.found.push(diagnostic);
+        }
+    }
+
     fn error(&mut self, message: impl Into<String>) {
-        self.found.push(Diagnostic::error(self.statement.span, message));
+        self.report(Diagnostic::error(self.statement.span, message));
     }
 
     fn wrong_word(&mut self, word: &Word, message: impl Into<String>) {
-        self.found.push(Diagnostic::error(word.span, message));
+        self.report(Diagnostic::error(word.span, message));
     }
 
     fn flags(&mut self, known: &[(&'static str, Takes)]) -> Flags {
@@ -122,7 +134,7 @@ impl Reader<'_> {
         }
         for pair in pairs.iter().filter(|pair| pair.key.text.is_empty()) {
             let blank = Diagnostic::error(pair.key.span.to(pair.value.span), format!("{name} names can not be blank"));
-            self.found.push(blank.help("write a name before the `=`, without blanks around it"));
+            self.report(blank.help("write a name before the `=`, without blanks around it"));
         }
         Some(pairs.clone())
     }
@@ -159,7 +171,7 @@ impl Reader<'_> {
             }
             _ => {
                 let error = Diagnostic::error(self.statement.span, "FROM requires either one or three arguments");
-                self.found.push(error.help("write `FROM image` or `FROM image AS name`"));
+                self.report(error.help("write `FROM image` or `FROM image AS name`"));
                 return None;
             }
         };
@@ -172,7 +184,7 @@ impl Reader<'_> {
                     name.text
                 ),
             );
-            self.found.push(error.help("begin with a letter; letters, digits, `-`, `_` and `.` may follow"));
+            self.report(error.help("begin with a letter; letters, digits, `-`, `_` and `.` may follow"));
         }
         let platform = self.flags(&[("platform", Takes::One)]).one("platform");
         Some(From { image: image.clone(), name, as_keyword, platform })
@@ -209,7 +221,7 @@ impl Reader<'_> {
                 other => {
                     let error = Diagnostic::error(value.span, format!("invalid network mode {other:?}"));
                     let error = error.because("it is one of default, none and host");
-                    self.found.push(error.suggest(other, ["default", "none", "host"]));
+                    self.report(error.suggest(other, ["default", "none", "host"]));
                 }
             }
         }
@@ -221,7 +233,7 @@ impl Reader<'_> {
                 other => {
                     let error = Diagnostic::error(value.span, format!("security {other:?} is not valid"));
                     let error = error.because("it is one of sandbox and insecure");
-                    self.found.push(error.suggest(other, ["sandbox", "insecure"]));
+                    self.report(error.suggest(other, ["sandbox", "insecure"]));
                 }
             }
         }
@@ -252,30 +264,32 @@ impl Reader<'_> {
             self.wrong_word(destination, format!("{name} cannot accept a heredoc as a destination"));
         }
         let mut paths = Vec::new();
-        let mut contents = Vec::new();
+        let mut contents: IndexMap<String, Heredoc> = IndexMap::new();
+        // Of two heredocs with one name the last counts, as in BuildKit.
+        let read: HashMap<_, _> = self.statement.heredocs.iter().map(|h| (h.name.as_str(), h)).collect();
         for source in sources {
             let Some(redirection) = redirection(source) else {
                 paths.push(source.clone());
                 continue;
             };
-            // Of two heredocs with one name both sources get the last; in the JSON form there is none, and the
-            // file is empty. So it is in BuildKit.
-            let read = self.statement.heredocs.iter().rev().find(|heredoc| heredoc.name == redirection.name);
-            let (content, span, lines) =
-                read.map_or_else(Default::default, |h: &Heredoc| (h.content.clone(), h.span, h.lines));
-            contents.push(Heredoc {
-                name: redirection.name,
+            // In the JSON form there is none, and the file is empty. So it is in BuildKit.
+            let (content, span, lines) = read
+                .get(redirection.name.as_str())
+                .map_or_else(Default::default, |h| (h.content.clone(), h.span, h.lines));
+            let heredoc = Heredoc {
+                name: redirection.name.clone(),
                 descriptor: redirection.descriptor,
                 expand: redirection.expand,
                 chomp: redirection.chomp,
                 content,
                 span,
                 lines,
-            });
+            };
+            contents.insert(redirection.name, heredoc);
         }
         Some(Transfer {
             sources: paths,
-            contents,
+            contents: contents.into_values().collect(),
             destination: destination.clone(),
             chown: flags.one("chown"),
             chmod: flags.one("chmod"),
@@ -323,7 +337,7 @@ impl Reader<'_> {
             let unchanged = Expander::new('\\').expand(&from.text, &()).is_ok_and(|e| e.text == from.text);
             if !unchanged {
                 let error = Diagnostic::error(from.span, "variable expansion is not supported for --from");
-                self.found.push(error.help(
+                self.report(error.help(
                     "define a new stage with FROM using ARG from global scope as a workaround, and copy from that stage",
                 ));
             }
@@ -346,7 +360,7 @@ impl Reader<'_> {
         let words = self.at_least_one()?;
         if !self.statement.json {
             let error = Diagnostic::error(self.statement.span, "SHELL requires the arguments to be in JSON form");
-            self.found.push(error.help("write SHELL [\"program\", \"argument\"]"));
+            self.report(error.help("write SHELL [\"program\", \"argument\"]"));
         }
         Some(words)
     }
@@ -412,7 +426,7 @@ impl Reader<'_> {
                 kind.span,
                 format!("Unknown type {:?} in HEALTHCHECK (try CMD)", kind.text.to_uppercase()),
             );
-            self.found.push(error.help("write HEALTHCHECK CMD command, or HEALTHCHECK NONE"));
+            self.report(error.help("write HEALTHCHECK CMD command, or HEALTHCHECK NONE"));
         } else if command.is_empty() {
             self.error("Missing command after HEALTHCHECK CMD");
         }
@@ -438,7 +452,7 @@ impl Reader<'_> {
             }
             None => {
                 let error = Diagnostic::error(value.span, format!("time: invalid duration {:?}", value.text));
-                self.found.push(error.help("write a number with a unit, such as 30s or 1m30s"));
+                self.report(error.help("write a number with a unit, such as 30s or 1m30s"));
                 0
             }
         }

@@ -5,11 +5,13 @@
 //! expands them with an [`expand::Expander`] in the environment that the instruction sees.
 
 pub mod ast;
+pub mod check;
 mod csv;
 pub mod device;
 pub mod diagnostic;
 pub mod directive;
 mod duration;
+pub mod environment;
 pub mod expand;
 mod flags;
 mod glob;
@@ -21,9 +23,11 @@ mod lexer;
 pub mod mount;
 pub mod parser;
 pub mod span;
+mod split;
 pub mod statement;
 
 pub use ast::{Dockerfile, Instruction, Stage};
 pub use diagnostic::{Diagnostic, Severity};
-pub use expand::{Environment, Expander, Expansion};
+pub use environment::Environment;
+pub use expand::{Expander, Expansion};
 pub use span::{LineIndex, LineRange, Span};

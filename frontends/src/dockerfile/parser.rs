@@ -5,7 +5,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::instruction::Command;
 use super::interpret;
 use super::span::Span;
-use super::statement::Statements;
+use super::statement::{self, KEYWORDS, Statement, Statements};
 
 impl Dockerfile {
     /// Parses a file. All its errors come at once, in the file's order, and its warnings among them.
@@ -17,9 +17,20 @@ impl Dockerfile {
         let mut staged = false;
         // commands before it are reported once
         let mut stageless = false;
+        // whether the instruction right above has what could be a heredoc
+        let mut above = None;
         for statement in statements {
-            let is_from = statement.keyword.text.eq_ignore_ascii_case("FROM");
-            staged |= is_from;
+            if statement::is_hopeless(&diagnostics) {
+                diagnostics.push(statement::too_many(statement.span));
+                break;
+            }
+            let name = statement.name();
+            staged |= name == "FROM";
+            if !KEYWORDS.contains(&name.as_str()) {
+                diagnostics.push(unknown(&statement, above.take()));
+                continue;
+            }
+            above = Some(statement.has_missed_heredoc());
             let Some(instruction) = interpret::instruction(statement, &mut diagnostics) else { continue };
             match (&instruction.command, stages.last_mut()) {
                 (Command::From(from), _) => {
@@ -47,6 +58,18 @@ impl Dockerfile {
             return Err(vec![error.help("add FROM and a base image, such as `FROM alpine`")]);
         }
         Ok(Self { directives, escape, global_args, stages, warnings: diagnostics })
+    }
+}
+
+/// The error for a line that is no instruction, right below one (`Some`) or below another such line.
+fn unknown(statement: &Statement, missed_heredoc_above: Option<bool>) -> Diagnostic {
+    let unknown = interpret::unknown(&statement.keyword);
+    match (&unknown.help, missed_heredoc_above) {
+        (None, Some(true)) => unknown.help("if this is the text of a heredoc: the `<<` above must begin a word"),
+        (None, Some(false)) => {
+            unknown.help("if this belongs to the line above, end that one with the escape character")
+        }
+        _ => unknown,
     }
 }
 
@@ -125,14 +148,18 @@ mod tests {
 
     #[test]
     fn errors_of_whole_files() {
+        let garbage = "x\n".repeat(5000);
+        assert_eq!(messages(&garbage).len(), 1001);
         for (source, expected) in [
             ("", "file with no instructions"),
             ("# a\n\n", "file with no instructions"),
+            ("FROM a\nRUN b\n&& c\n&& d", "unknown instruction: &&: if this belongs to the line above, end"),
+            ("FROM a\nRUN b<<EOF\nthis\nEOF", "unknown instruction: this: if this is the text of a heredoc: the `<<`"),
             ("RUN a\nRUN b\nFROM c", "no build stage in current context: RUN stands before the first FROM"),
             ("ARG a", "dockerfile contains no stages to build"),
         ] {
             let found = messages(source);
-            assert!(found.len() == 1 && found[0].starts_with(expected), "{source:?}: {found:?}");
+            assert!(found[0].starts_with(expected), "{source:?}: {found:?}");
         }
     }
 

@@ -1,7 +1,6 @@
 //! Statements: instructions split into keyword, flags and arguments, not yet understood.
 //!
-//! BuildKit's `parser.Node`; each keyword has its own way to split what follows it
-//! (`frontend/dockerfile/parser/{split_command,line_parsers}.go`).
+//! They are BuildKit's `parser.Node` (`frontend/dockerfile/parser/parser.go`).
 
 use super::ast::{Heredoc, Word};
 use super::diagnostic::{Diagnostic, nearest};
@@ -10,6 +9,20 @@ use super::heredoc;
 use super::instruction::KeyValue;
 use super::lexer::{Joined, Lines, MAX_LINE, Piece};
 use super::span::{LineRange, Span};
+use super::split::split;
+
+/// After so many errors the rest of a file isn't read: it is no Dockerfile.
+const MAX_DIAGNOSTICS: usize = 1000;
+
+/// The last of very many errors.
+pub(super) fn too_many(span: Span) -> Diagnostic {
+    Diagnostic::error(span, "too many errors").because("the file is not read from here on").help("is it a Dockerfile?")
+}
+
+/// Whether a file has so many errors that the rest doesn't matter.
+pub(super) fn is_hopeless(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.len() >= MAX_DIAGNOSTICS
+}
 
 /// All instructions, in capitals.
 pub const KEYWORDS: [&str; 18] = [
@@ -45,7 +58,7 @@ pub struct Statement {
     /// The text with continuation lines joined, comments between them left out and blanks around it cut:
     /// what BuildKit shows in messages and in the history of metadata instructions.
     pub original: String,
-    /// The comments above since the last instruction, without `#` and the blanks around them; an empty comment
+    /// The comments right above, without `#` and the blanks around them: an empty comment or an empty line
     /// starts them anew, and parser directives are none.
     pub comments: Vec<Word>,
     /// The flags, `--name` or `--name=value`, quotes and escapes removed.
@@ -93,6 +106,11 @@ impl Statement {
         let own_end = self.heredocs.first().map_or(self.lines.end, |heredoc| heredoc.lines.start - 1);
         let own = LineRange { start: self.lines.start, end: own_end };
         std::iter::once(own).chain(self.heredocs.iter().map(|heredoc| heredoc.lines)).collect()
+    }
+
+    /// Whether it has a `<<` that isn't the start of a heredoc, though the instruction takes heredocs.
+    pub(super) fn has_missed_heredoc(&self) -> bool {
+        self.heredocs.is_empty() && self.original.contains("<<") && can_redirect(self)
     }
 
     /// The text behind `name ` in the first comment above that starts so (BuildKit's `getComment`):
@@ -143,7 +161,12 @@ impl Statements {
                 continue;
             }
             if text.is_empty() {
+                comments.clear();
                 continue;
+            }
+            if is_hopeless(&this.diagnostics) {
+                this.diagnostics.push(too_many(line.span()));
+                break;
             }
             instructions += 1;
             let joined = Joined::read(line, &mut lines, escape);
@@ -161,12 +184,12 @@ impl Statements {
         let piece = joined.piece();
         let split = split(piece, joined, self.escape);
         // The heredocs' lines are no instructions even if the instruction is wrong.
-        let capable = match &split {
-            Ok(statement) => can_redirect(statement),
-            Err(_) => may_redirect(piece.split_once().0.text()),
-        };
-        let heredocs =
-            if capable && joined.text.contains("<<") { self.heredocs(piece, lines, &mut too_long) } else { Vec::new() };
+        let redirects = joined.text.contains("<<")
+            && match &split {
+                Ok(statement) => can_redirect(statement),
+                Err(_) => may_redirect(piece.split_once().0.text()),
+            };
+        let heredocs = if redirects { self.heredocs(piece, lines, &mut too_long) } else { Vec::new() };
         self.diagnostics.extend(too_long.into_iter().map(long_line));
         match split {
             Ok(mut statement) => {
@@ -188,17 +211,13 @@ impl Statements {
             }
         };
         let mut heredocs = Vec::new();
-        let mut at = 0;
         for redirection in redirections {
-            at = piece.text()[at..].find("<<").map_or(at, |found| at + found);
-            let end =
-                piece.text()[at..].find(&redirection.name).map_or(at, |found| at + found + redirection.name.len());
-            let span = if end > at { piece.slice(at..end).span() } else { piece.span() };
-            at = end.max(at);
-            match heredoc::read(redirection, lines, span, too_long) {
+            match heredoc::read(redirection, lines, too_long) {
                 Ok(heredoc) => heredocs.push(heredoc),
-                Err(diagnostic) => {
-                    self.diagnostics.push(diagnostic);
+                Err(unterminated) => {
+                    let found = heredoc::find(piece.text(), &unterminated.name);
+                    let span = found.map_or(piece, |range| piece.slice(range)).span();
+                    self.diagnostics.push(unterminated.diagnostic(span));
                     break;
                 }
             }
@@ -227,267 +246,17 @@ fn may_redirect(keyword: &str) -> bool {
     matches!(known, Some("RUN" | "COPY" | "ADD"))
 }
 
-type Split<T> = Result<T, Box<Diagnostic>>;
-
-/// Splits a logical line.
-fn split(piece: Piece<'_>, joined: &Joined, escape: char) -> Split<Statement> {
-    let (keyword, rest) = piece.split_once();
-    let (flags, rest) = match rest {
-        Some(rest) => flags(rest),
-        None => (Vec::new(), piece.from(piece.text().len())),
-    };
-    let rest = rest.trim();
-    let name = keyword.text().to_ascii_uppercase();
-    let (arguments, json) = arguments(&name, rest, joined, escape)?;
-    Ok(Statement {
-        keyword: keyword.word(),
-        span: piece.span(),
-        lines: joined.lines,
-        original: piece.text().to_owned(),
-        comments: Vec::new(),
-        flags,
-        arguments,
-        json,
-        heredocs: Vec::new(),
-        empty_continuation: joined.empty_line,
-    })
-}
-
-fn arguments(name: &str, rest: Piece<'_>, joined: &Joined, escape: char) -> Split<(Arguments, bool)> {
-    let list = |pieces: Vec<Piece<'_>>| Arguments::List(pieces.into_iter().map(Piece::word).collect());
-    let whole = || if rest.text().is_empty() { Vec::new() } else { vec![rest] };
-    Ok(match name {
-        "ADD" | "COPY" | "VOLUME" => match json_words(rest)? {
-            Some(words) => (Arguments::List(words), true),
-            None => (list(rest.split()), false),
-        },
-        "CMD" | "ENTRYPOINT" | "RUN" | "SHELL" => match json_words(rest)? {
-            Some(words) => (Arguments::List(words), true),
-            None => (list(whole()), false),
-        },
-        "EXPOSE" | "FROM" => (list(rest.split()), false),
-        "ARG" => (list(words(rest, escape)), false),
-        "ENV" | "LABEL" => (Arguments::Pairs(pairs(name, rest, escape)?), false),
-        "MAINTAINER" | "STOPSIGNAL" | "USER" | "WORKDIR" => (list(whole()), false),
-        "HEALTHCHECK" => {
-            let text = rest.text();
-            let end = text.find(char::is_whitespace).unwrap_or(text.len());
-            let (kind, command) = (rest.slice(0..end), rest.from(end).trim());
-            match json_words(command)? {
-                _ if text.is_empty() => (list(Vec::new()), false),
-                Some(mut command) => {
-                    command.insert(0, kind.word());
-                    (Arguments::List(command), true)
-                }
-                None if command.text().is_empty() => (list(vec![kind]), false),
-                None => (list(vec![kind, command]), false),
-            }
-        }
-        // A chain of ONBUILDs is refused anyway: only the first trigger is split.
-        "ONBUILD" if !rest.text().is_empty() => {
-            let chained = rest.split_once().0.text().eq_ignore_ascii_case("ONBUILD");
-            let trigger = if chained { rest.split_once().0 } else { rest };
-            (Arguments::Trigger(Box::new(split(trigger, joined, escape)?)), false)
-        }
-        _ => (list(Vec::new()), false),
-    })
-}
-
-/// The flags at the start, and what follows them. A flag begins with `--`; within it quotes and backslashes
-/// (whatever the escape character is) are taken away. A lone `--` ends the flags.
-fn flags(rest: Piece<'_>) -> (Vec<Word>, Piece<'_>) {
-    let mut flags = Vec::new();
-    let mut rest = rest.trim();
-    while rest.text().starts_with("--") {
-        let mut flag = String::new();
-        let mut quote = None;
-        let mut chars = rest.text().char_indices();
-        let mut end = rest.text().len();
-        while let Some((at, c)) = chars.next() {
-            match (c, quote) {
-                ('\\', _) => flag.extend(chars.next().map(|(_, escaped)| escaped)),
-                (c, Some(open)) if c == open => quote = None,
-                (c, Some(_)) => flag.push(c),
-                ('\'' | '"', None) => quote = Some(c),
-                (c, None) if c.is_whitespace() => {
-                    end = at;
-                    break;
-                }
-                (c, None) => flag.push(c),
-            }
-        }
-        let written = rest.slice(0..end);
-        rest = rest.from(end).trim();
-        if flag == "--" {
-            break;
-        }
-        flags.push(Word::new(flag, written.span()));
-    }
-    (flags, rest)
-}
-
-/// Words between blanks; quotes and escapes hold words together and stay in them.
-fn words(rest: Piece<'_>, escape: char) -> Vec<Piece<'_>> {
-    let text = rest.text();
-    let mut words = Vec::new();
-    let mut start = None;
-    let mut quote = None;
-    let mut end = text.len();
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        if start.is_none() && c.is_whitespace() {
-            continue;
-        }
-        let from = *start.get_or_insert(at);
-        // within single quotes nothing is escaped
-        if c == escape && quote != Some('\'') {
-            if chars.next().is_none() {
-                // an escape at the very end is dropped
-                end = at;
-            }
-            continue;
-        }
-        match quote {
-            Some(open) if c == open => quote = None,
-            Some(_) => {}
-            None if c == '\'' || c == '"' => quote = Some(c),
-            None if c.is_whitespace() => {
-                words.push(rest.slice(from..at));
-                start = None;
-            }
-            None => {}
-        }
-    }
-    if let Some(from) = start.filter(|from| *from < end) {
-        words.push(rest.slice(from..end));
-    }
-    words
-}
-
-/// The pairs of ENV and LABEL. A first word without `=` means the old form: one key, and the rest its value.
-fn pairs(name: &str, rest: Piece<'_>, escape: char) -> Split<Vec<KeyValue>> {
-    let words = words(rest, escape);
-    let Some(first) = words.first() else { return Ok(Vec::new()) };
-    if !first.text().contains('=') {
-        let (key, value) = rest.split_once();
-        let Some(value) = value else {
-            let error = Diagnostic::error(rest.span(), format!("{name} must have two arguments"));
-            return Err(error.help(format!("write `{name} {}=value`", key.text())).into());
-        };
-        return Ok(vec![KeyValue { key: key.word(), value: value.word(), legacy: true }]);
-    }
-    let pair = |word: Piece<'_>| match word.text().find('=') {
-        Some(at) => Ok(KeyValue { key: word.slice(0..at).word(), value: word.from(at + 1).word(), legacy: false }),
-        None => Err(Diagnostic::error(
-            word.span(),
-            format!("Syntax error - can't find = in {:?}. Must be of the form: name=value", word.text()),
-        )
-        .help("quote a value that has blanks")
-        .into()),
-    };
-    words.into_iter().map(pair).collect()
-}
-
-/// The strings of a JSON array; `None` when the text is no JSON array, and so the shell form.
-fn json_words(rest: Piece<'_>) -> Split<Option<Vec<Word>>> {
-    if !rest.text().starts_with('[') {
-        return Ok(None);
-    }
-    let Ok(values) = serde_json::from_str::<Vec<serde_json::Value>>(rest.text()) else { return Ok(None) };
-    let mut strings = Vec::with_capacity(values.len());
-    for value in values {
-        let serde_json::Value::String(string) = value else {
-            let message = "when using JSON array syntax, arrays must be comprised of strings only";
-            return Err(Diagnostic::error(rest.span(), message).help(format!("quote {value}: \"{value}\"")).into());
-        };
-        strings.push(string);
-    }
-    // It is valid and has nothing but strings: its quotes give their places.
-    let bytes = rest.text().as_bytes();
-    let mut at = 0;
-    let mut word = |text: String| {
-        let start = at + bytes[at..].iter().position(|b| *b == b'"').unwrap_or(0);
-        at = start + 1;
-        while bytes[at] != b'"' {
-            at += if bytes[at] == b'\\' { 2 } else { 1 };
-        }
-        at += 1;
-        Word::new(text, rest.slice(start..at).span())
-    };
-    Ok(Some(strings.into_iter().map(&mut word).collect()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn one(source: &str) -> Statement {
-        let mut read = Statements::read(source);
-        assert!(read.diagnostics.is_empty(), "{source:?}: {:?}", read.diagnostics);
-        assert_eq!(read.statements.len(), 1, "{source:?}");
-        read.statements.remove(0)
-    }
 
     fn texts(words: &[Word]) -> Vec<&str> {
         words.iter().map(Word::as_str).collect()
     }
 
     #[test]
-    fn flags_stand_before_the_arguments() {
-        for (source, flags, arguments) in [
-            ("COPY --a --b=c d e", vec!["--a", "--b=c"], vec!["d", "e"]),
-            ("COPY --a=\"b c\"'d' --e=\\\"f\\ g h", vec!["--a=b cd", "--e=\"f g"], vec!["h"]),
-            ("COPY -- --a b", vec![], vec!["--a", "b"]),
-            ("COPY --a -- b", vec!["--a"], vec!["b"]),
-            ("COPY -a b", vec![], vec!["-a", "b"]),
-            ("COPY --a", vec!["--a"], vec![]),
-            ("COPY --ä=ö b", vec!["--ä=ö"], vec!["b"]),
-            ("COPY", vec![], vec![]),
-        ] {
-            let statement = one(source);
-            assert_eq!(texts(&statement.flags), flags, "{source}");
-            assert_eq!(texts(statement.arguments.words()), arguments, "{source}");
-        }
-    }
-
-    #[test]
-    fn words_keep_quotes_and_escapes() {
-        for (text, expected) in [
-            ("foo", vec!["foo"]),
-            (" foo  bar ", vec!["foo", "bar"]),
-            ("foo\\ bar", vec!["foo\\ bar"]),
-            ("foo bar 'abc xyz'", vec!["foo", "bar", "'abc xyz'"]),
-            ("föo bàr \"âbc xÿz\"", vec!["föo", "bàr", "\"âbc xÿz\""]),
-            ("'a\\' b\"\\\" c\"", vec!["'a\\'", "b\"\\\" c\""]),
-            ("a \\", vec!["a"]),
-            ("a b\\", vec!["a", "b"]),
-            ("'' \"\"", vec!["''", "\"\""]),
-            ("'open end", vec!["'open end"]),
-        ] {
-            let joined = Joined::of(text, 7);
-            let found: Vec<_> = words(joined.piece(), '\\').into_iter().map(Piece::text).collect();
-            assert_eq!(found, expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn the_exec_form_is_json_or_else_it_is_the_shell_form() {
-        let source = "RUN [ \"a\\\"\\u00e4\" ,\"\", \"c]\"]";
-        let statement = one(source);
-        assert!(statement.json);
-        let found: Vec<_> = statement.arguments.words().iter().map(|w| (w.as_str(), w.span.of(source))).collect();
-        assert_eq!(found, [("a\"ä", "\"a\\\"\\u00e4\""), ("", "\"\""), ("c]", "\"c]\"")]);
-        for source in ["RUN ['a']", "RUN [\"a\"", "RUN [\"a\"] b", "RUN [\"a\",]", "RUN \"[]\""] {
-            assert!(!one(source).json, "{source}");
-        }
-        let wrong = Statements::read("RUN [\"a\", 1]");
-        assert!(wrong.diagnostics[0].message.contains("strings only"));
-        assert_eq!(wrong.diagnostics[0].help.as_deref(), Some("quote 1: \"1\""));
-    }
-
-    #[test]
     fn comments_above_belong_to_the_next_statement() {
-        let read = Statements::read("# syntax=x\n# a\n#\n# b\n\n  # c d\nFROM x\nRUN y\n");
+        let read = Statements::read("# syntax=x\n# a\n#\n# b\n  # c d\nFROM x\n# e\n\nRUN y\n");
         assert_eq!(texts(&read.statements[0].comments), ["b", "c d"]);
         assert!(read.statements[1].comments.is_empty());
         assert_eq!(read.statements[0].description("c"), Some("d"));

@@ -11,7 +11,7 @@ use super::EntryFault;
 use crate::{
     index::{Entry, Extra, Index, Kind},
     merge, path,
-    resolve::MAX_HOPS,
+    resolve::{ResolveError, resolve},
 };
 
 /// The entries so far.
@@ -143,41 +143,25 @@ impl Order {
     }
 
     fn directory(&mut self, dir: &[u8]) -> Result<Vec<u8>, EntryFault> {
-        let mut at = Vec::with_capacity(dir.len());
-        let mut rest: Vec<Vec<u8>> = dir.rsplit(|b| *b == b'/').map(<[u8]>::to_vec).collect();
-        let mut hops = 0;
-        while let Some(component) = rest.pop() {
-            match &component[..] {
-                b"" | b"." => continue,
-                b".." => {
-                    at.truncate(path::parent(&at).map_or(0, <[u8]>::len));
-                    continue;
-                }
-                c if c.len() > path::MAX_COMPONENT => return Err(EntryFault::Name(path::BadPath::TooLong)),
-                c => path::push(&mut at, c),
-            }
-            if at.len() > path::MAX_PATH {
-                return Err(EntryFault::Name(path::BadPath::TooLong));
-            }
-            let Some(entry) = self.entries.get_mut(&*at) else { continue };
-            match entry.kind {
-                Kind::Dir => {}
-                Kind::Whiteout if entry.opaque => {}
-                Kind::Whiteout => *entry = Entry { opaque: true, ..Entry::new_dir(&at) },
-                Kind::Symlink => {
-                    hops += 1;
-                    if hops > MAX_HOPS {
-                        return Err(EntryFault::SymlinkLoop);
-                    }
-                    let keep =
-                        if entry.link().starts_with(b"/") { 0 } else { path::parent(&at).map_or(0, <[u8]>::len) };
-                    at.truncate(keep);
-                    rest.extend(entry.link().rsplit(|b| *b == b'/').map(<[u8]>::to_vec));
-                }
-                _ => return Err(EntryFault::ParentNotDirectory(at)),
+        let present = |path: &[u8]| self.entries.get(path).filter(|e| e.kind != Kind::Whiteout);
+        let real = resolve(present, dir, true).map_err(|error| match error {
+            ResolveError::Loop(_) => EntryFault::SymlinkLoop,
+            ResolveError::NotADirectory { at, .. } => EntryFault::ParentNotDirectory(at),
+            ResolveError::Bad { why, .. } => EntryFault::Name(why),
+        })?;
+        if present(&real).is_some_and(|e| e.kind != Kind::Dir) {
+            return Err(EntryFault::ParentNotDirectory(real));
+        }
+        // A symlink could lead to such a name, though no entry can have it.
+        if real.split(|b| *b == b'/').any(|c| c.starts_with(b".wh.")) {
+            return Err(EntryFault::ReservedName);
+        }
+        for dir in std::iter::once(&*real).chain(path::ancestors(&real)) {
+            if let Some(entry) = self.entries.get_mut(dir).filter(|e| e.is_whiteout()) {
+                *entry = Entry { opaque: true, ..Entry::new_dir(dir) };
             }
         }
-        Ok(at)
+        Ok(real)
     }
 
     fn has_below(&self, dir: &[u8]) -> bool {

@@ -76,11 +76,7 @@ impl HttpSource {
             return Err(Error::Offline { what: shown(&url) });
         }
         let got = self.http.retrying(|| self.get(&url, record.as_ref(), checksum, limit, progress))?;
-        let bytes = serde_json::to_vec(&got).map_err(|e| Error::malformed("a download's record", e))?;
-        let mut file = tempfile::NamedTempFile::new_in(self.blobs.tmp())
-            .map_err(Error::file(self.blobs.tmp(), "create a file"))?;
-        file.write_all(&bytes).map_err(Error::file(&record_path, "write"))?;
-        file.persist(&record_path).map_err(|e| Error::file(&record_path, "rename to")(e.error))?;
+        self.blobs.write_record(&record_path, &got)?;
         Ok(got)
     }
 

@@ -120,6 +120,21 @@ impl BlobStream {
     }
 }
 
+impl BlobStream {
+    /// A connection that keeps breaking leaves a truncated blob, whatever else the transport calls it.
+    fn give_up(&self, error: Error) -> Error {
+        match error {
+            Error::Unreachable { reason, .. } if self.got > 0 => Error::Truncated {
+                from: format!("{} (the connection breaks: {reason})", self.reference.familiar()),
+                blob: self.blob.clone(),
+                got: self.got,
+                size: self.size,
+            },
+            other => other,
+        }
+    }
+}
+
 impl Read for BlobStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
@@ -134,8 +149,10 @@ impl Read for BlobStream {
                         self.failures = 0;
                     }
                     let http = &self.registry.inner.http;
-                    if !error.is_transient() || self.failures == http.config().retries {
-                        return Err(error.into());
+                    // In the middle of a download, the network may be gone for a moment.
+                    let may_pass = error.is_transient() || (self.got > 0 && matches!(error, Error::Unreachable { .. }));
+                    if !may_pass || self.failures == http.config().retries {
+                        return Err(self.give_up(error).into());
                     }
                     http.pause(self.failures);
                     self.failures += 1;

@@ -6,14 +6,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flate2::read::MultiGzDecoder;
+use bzip2::bufread::MultiBzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use routerpack_graph::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::Config;
 use crate::blobs::{BlobStore, digest_of};
 use crate::error::{Error, Result};
-use crate::layer::Compression;
 
 /// An uncompressed tar.
 #[derive(Debug)]
@@ -31,6 +31,30 @@ pub(super) struct Tar {
 struct Record {
     stamp: String,
     digest: Digest,
+}
+
+/// What `xz -9` needs to unpack is 65 MiB; a file that wants more memory than this is refused.
+const XZ_MEMORY_KIB: u32 = 256 << 10;
+
+/// How a tar file may be packed, told by its first bytes. People pack root file systems in more ways
+/// than registries take layers in.
+enum Packing {
+    Gzip,
+    Zstd,
+    Bzip2,
+    Xz,
+}
+
+impl Packing {
+    fn of(start: &[u8]) -> Option<Self> {
+        match start {
+            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
+            [b'B', b'Z', b'h', ..] => Some(Self::Bzip2),
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => Some(Self::Xz),
+            _ => None,
+        }
+    }
 }
 
 pub(super) fn open(path: &Path, config: &Config) -> Result<Tar> {
@@ -54,17 +78,16 @@ pub(super) fn open(path: &Path, config: &Config) -> Result<Tar> {
     let record = records.join(Digest::of(path.as_os_str().as_encoded_bytes()).hex());
     let known = read(&record, &stamp);
     let mut start = Vec::new();
-    (&mut file).take(4).read_to_end(&mut start).map_err(Error::file(path, "read"))?;
-    let compression = Compression::of(&start);
-    if compression == Compression::None {
+    (&mut file).take(6).read_to_end(&mut start).map_err(Error::file(path, "read"))?;
+    let Some(packing) = Packing::of(&start) else {
         return Ok(Tar { file: Arc::new(file), size: metadata.len(), digest: known, record, stamp });
-    }
+    };
     let digest = match known {
         Some(digest) if blobs.get(&digest)?.is_some() => digest,
         _ => {
             let input = io::Cursor::new(start).chain(file);
-            let digest = inflate(path, input, compression, &blobs, config.limits.inflated)?;
-            write(&record, &stamp, &digest, blobs.tmp())?;
+            let digest = inflate(path, input, packing, &blobs, config.limits.inflated)?;
+            blobs.write_record(&record, &Record { stamp: stamp.clone(), digest: digest.clone() })?;
             digest
         }
     };
@@ -82,15 +105,19 @@ impl Tar {
         }
         let whole = super::members::Range::new(self.file.clone(), 0, self.size);
         let digest = digest_of(whole).map_err(Error::file(path, "read"))?;
-        write(&self.record, &self.stamp, &digest, BlobStore::open(&config.cache)?.tmp())?;
+        let record = Record { stamp: self.stamp.clone(), digest: digest.clone() };
+        BlobStore::open(&config.cache)?.write_record(&self.record, &record)?;
         Ok(digest)
     }
 }
 
-fn inflate(path: &Path, input: impl Read, compression: Compression, blobs: &BlobStore, limit: u64) -> Result<Digest> {
-    let decoder: Box<dyn Read + '_> = match compression {
-        Compression::Zstd => Box::new(zstd::Decoder::new(input).map_err(Error::file(path, "decompress"))?),
-        _ => Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(128 << 10, input))),
+fn inflate(path: &Path, input: impl Read, packing: Packing, blobs: &BlobStore, limit: u64) -> Result<Digest> {
+    let input = io::BufReader::with_capacity(128 << 10, input);
+    let decoder: Box<dyn Read + '_> = match packing {
+        Packing::Gzip => Box::new(MultiGzDecoder::new(input)),
+        Packing::Bzip2 => Box::new(MultiBzDecoder::new(input)),
+        Packing::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(input, true, XZ_MEMORY_KIB)),
+        Packing::Zstd => Box::new(zstd::Decoder::with_buffer(input).map_err(Error::file(path, "decompress"))?),
     };
     let mut writer = blobs.writer()?;
     let mut buffer = vec![0; 128 << 10];
@@ -113,13 +140,4 @@ fn inflate(path: &Path, input: impl Read, compression: Compression, blobs: &Blob
 fn read(record: &Path, stamp: &str) -> Option<Digest> {
     let record: Record = serde_json::from_slice(&fs::read(record).ok()?).ok()?;
     (record.stamp == stamp).then_some(record.digest)
-}
-
-fn write(path: &Path, stamp: &str, digest: &Digest, tmp: &Path) -> Result<()> {
-    let record = Record { stamp: stamp.into(), digest: digest.clone() };
-    let bytes = serde_json::to_vec(&record).map_err(|e| Error::malformed("a file's record", e))?;
-    let mut file = tempfile::NamedTempFile::new_in(tmp).map_err(Error::file(tmp, "create a file"))?;
-    file.write_all(&bytes).map_err(Error::file(path, "write"))?;
-    file.persist(path).map_err(|e| Error::file(path, "rename to")(e.error))?;
-    Ok(())
 }

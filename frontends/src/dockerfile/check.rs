@@ -1,0 +1,156 @@
+//! What `# check=` says about lint: `skip=RuleA,RuleB;error=true;experimental=RuleC`
+//! (BuildKit: `ParseLintOptions` in `frontend/dockerfile/linter/linter.go`).
+
+use super::ast::Dockerfile;
+use super::diagnostic::Diagnostic;
+use super::mount::parse_bool;
+use super::statement::Statement;
+
+/// A choice of lint rules. Their names are case-sensitive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// Every rule: `all`.
+    All,
+    /// These, by their names.
+    Named(Vec<String>),
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self::Named(Vec::new())
+    }
+}
+
+impl Rules {
+    fn parse(text: &str) -> Self {
+        match text.trim() {
+            "all" => Self::All,
+            names => Self::Named(names.split(',').map(|name| name.trim().to_owned()).collect()),
+        }
+    }
+
+    /// Whether a rule is among them.
+    pub fn contains(&self, rule: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.iter().any(|name| name == rule),
+        }
+    }
+}
+
+/// How to lint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckOptions {
+    /// Rules that say nothing. (Experimental ones can't be skipped: they are off unless asked for.)
+    pub skip: Rules,
+    /// Experimental rules to run.
+    pub experimental: Rules,
+    /// A finding fails the build.
+    pub error: bool,
+}
+
+/// A check option that means nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    /// No `name=value`, or a name that is none.
+    #[error("invalid check option {0:?}")]
+    Option(String),
+    /// `error=` and something that isn't a boolean.
+    #[error("failed to parse check option {0:?}: it is neither true nor false")]
+    Boolean(String),
+}
+
+impl CheckOptions {
+    /// Reads the value of the directive, or of the build argument `BUILDKIT_DOCKERFILE_CHECK`. Of the directive
+    /// only what stands before the first space counts: see [`Dockerfile::check_options`].
+    pub fn parse(value: &str) -> Result<Self, CheckError> {
+        let mut options = Self::default();
+        if value.trim().is_empty() {
+            return Ok(options);
+        }
+        // a third option takes all that follows, as in BuildKit
+        for option in value.trim().splitn(3, ';') {
+            let (name, setting) = option.split_once('=').ok_or_else(|| CheckError::Option(option.to_owned()))?;
+            match name.trim() {
+                "skip" => options.skip = Rules::parse(setting),
+                "experimental" => options.experimental = Rules::parse(setting),
+                "error" => {
+                    let wrong = || CheckError::Boolean(option.to_owned());
+                    options.error = parse_bool(setting.trim()).ok_or_else(wrong)?;
+                }
+                other => return Err(CheckError::Option(other.to_owned())),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn before_space(value: &str) -> &str {
+    value.split(' ').next().unwrap_or_default()
+}
+
+impl Dockerfile {
+    /// What the file's own `# check=` directive says; the default when there is none. An error only matters when
+    /// no build argument takes the directive's place.
+    pub fn check_options(&self) -> Result<CheckOptions, Diagnostic> {
+        let Some(value) = self.directive("check") else { return Ok(CheckOptions::default()) };
+        CheckOptions::parse(before_space(&value.text)).map_err(|error| {
+            Diagnostic::error(value.span, error.to_string())
+                .help("write skip=, error= and experimental=, with `;` between them and no blanks")
+        })
+    }
+}
+
+impl Statement {
+    /// What a comment `# check=…` right above says for this instruction alone. The first one counts; one that
+    /// means nothing is a comment like others (BuildKit: `WithMergedConfigFromComments`).
+    pub fn check_options(&self) -> Option<CheckOptions> {
+        let value = self.comments.iter().find_map(|comment| {
+            let (name, value) = comment.text.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("check").then(|| value.trim())
+        })?;
+        CheckOptions::parse(before_space(value)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(names: &[&str]) -> Rules {
+        Rules::Named(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    #[test]
+    fn options() {
+        let all = CheckOptions { skip: Rules::All, ..CheckOptions::default() };
+        for (value, expected) in [
+            ("", Ok(CheckOptions::default())),
+            ("skip=all", Ok(all.clone())),
+            ("skip=all;error=1", Ok(CheckOptions { error: true, ..all })),
+            (
+                "experimental=A, B ; error = false;skip=C",
+                Ok(CheckOptions { skip: named(&["C"]), experimental: named(&["A", "B"]), error: false }),
+            ),
+            ("skip", Err(CheckError::Option("skip".to_owned()))),
+            ("Skip=A", Err(CheckError::Option("Skip".to_owned()))),
+            ("error=maybe", Err(CheckError::Boolean("error=maybe".to_owned()))),
+            ("skip=A;", Err(CheckError::Option(String::new()))),
+        ] {
+            assert_eq!(CheckOptions::parse(value), expected, "{value}");
+        }
+        assert!(Rules::All.contains("x") && named(&["x"]).contains("x") && !named(&["X"]).contains("x"));
+    }
+
+    #[test]
+    fn a_file_and_an_instruction_have_their_own() {
+        let source = "# check=skip=A // why\nFROM a\n# other\n# Check = skip=B;error=true // why\nENV a=b\n# check=skip\nUSER b\n";
+        let file = Dockerfile::parse(source).unwrap();
+        assert_eq!(file.check_options().unwrap().skip, named(&["A"]));
+        let own: Vec<_> = file.instructions().map(|instruction| instruction.check_options()).collect();
+        let b = CheckOptions { skip: named(&["B"]), error: true, ..CheckOptions::default() };
+        assert_eq!(own, [None, Some(b), None]);
+        let wrong = Dockerfile::parse("# check=skip=A,B;foo=bar\nFROM a").unwrap().check_options().unwrap_err();
+        assert_eq!(wrong.message, "invalid check option \"foo\"");
+    }
+}
