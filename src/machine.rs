@@ -61,11 +61,17 @@ pub fn host(cache: &Cache, can_chown: bool) -> Result<Host, Failure> {
 
 /// Where emulators are looked for: `PATH`, and where distributions put them.
 pub fn emulator_dirs() -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
-    dirs.retain(|d| d.is_absolute());
+    let mut dirs = path_dirs();
     dirs.extend(emulators::usual_dirs());
     let mut seen = std::collections::HashSet::new();
     dirs.retain(|d| seen.insert(d.clone()));
+    dirs
+}
+
+/// The absolute directories of `PATH`.
+pub fn path_dirs() -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
+    dirs.retain(|d| d.is_absolute());
     dirs
 }
 
