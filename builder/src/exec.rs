@@ -359,5 +359,30 @@ fn failure(step: &Step, platform: &Platform, status: sandbox::Status, tail: Vec<
             _ => None,
         }
     };
-    Cause::Step { command: step.args.join(" "), how: status.to_string(), hint, tail }
+    Cause::Step { command: step.args.join(" "), how: describe(status), hint, tail }
+}
+
+/// How a command ended, in words; 128 and more is how a shell tells of a signal.
+fn describe(status: sandbox::Status) -> String {
+    let signal = match status {
+        sandbox::Status::Exited(code) if code <= 128 => return format!("exit code {code}"),
+        sandbox::Status::Exited(code) => code - 128,
+        sandbox::Status::Signaled(signal) => signal,
+    };
+    let name = match signal {
+        libc::SIGILL => " (SIGILL: illegal instruction)",
+        libc::SIGABRT => " (SIGABRT)",
+        libc::SIGBUS => " (SIGBUS)",
+        libc::SIGFPE => " (SIGFPE)",
+        libc::SIGKILL => " (SIGKILL)",
+        libc::SIGSEGV => " (SIGSEGV: segmentation fault)",
+        libc::SIGPIPE => " (SIGPIPE)",
+        libc::SIGTERM => " (SIGTERM)",
+        libc::SIGSYS => " (SIGSYS: a forbidden system call)",
+        _ => "",
+    };
+    match status {
+        sandbox::Status::Exited(code) => format!("exit code {code}{name}"),
+        sandbox::Status::Signaled(_) => format!("signal {signal}{name}"),
+    }
 }

@@ -142,7 +142,7 @@ impl Executor<'_> {
         self.used(made);
         match rootfs.ids() {
             Some(strata) => self
-                .strata
+                .strata()
                 .cache()
                 .write_record(format!("ops/{}.json", key.hex()), &Record { strata, made })
                 .map_err(Cause::io("write a result to the cache")),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use routerpack_graph::{Digest, Platform};
-use routerpack_rootfs::{Entry, Index, Tree, unpack};
+use routerpack_rootfs::{Entry, Index, Tree};
 use routerpack_sandbox::{Emulation, Isolation, Root, emulators};
 
 use crate::{
@@ -69,7 +69,7 @@ impl Ground<'_> {
 
     /// A tree as a plain directory.
     pub fn copy_tree(&self, tree: &Tree, to: &Path) -> Result<(), Cause> {
-        let warnings = unpack::materialise(tree, to, self.strata.can_chown())
+        let warnings = routerpack_rootfs::materialise(tree, to, self.strata.can_chown())
             .map_err(Cause::rootfs("a rootfs can't be copied"))?;
         warnings.iter().for_each(|w| self.events.warning(&w.to_string()));
         Ok(())

@@ -12,7 +12,7 @@ use std::{
 };
 
 use routerpack_graph::Digest;
-use routerpack_rootfs::{Index, Stratum, Tree, layer, unpack};
+use routerpack_rootfs::{Index, Stratum, Tree, layer};
 use routerpack_sources::Image;
 
 use crate::{
@@ -208,7 +208,7 @@ impl Strata {
     fn unpack(&self, below: &[Part], stratum: &Stratum, to: &Path) -> Result<(), Cause> {
         let below = self.tree(&Rootfs::new(below.to_vec()))?;
         let temp = self.cache.temp_path();
-        let warnings = unpack::unpack(&below, stratum, &temp, self.can_chown)
+        let warnings = routerpack_rootfs::unpack(&below, stratum, &temp, self.can_chown)
             .map_err(Cause::rootfs("a layer can't be unpacked"))?;
         warnings.iter().for_each(|w| self.events.warning(&w.to_string()));
         self.cache.keep_dir(&temp, to).map_err(Cause::io("keep an unpacked layer"))
@@ -218,7 +218,8 @@ impl Strata {
 fn layer_cause(what: String, error: layer::LayerError) -> Cause {
     match error {
         // What the source says (wrong digest, truncated) is the better message.
-        layer::LayerError::Io(io) => Cause::io(what)(io),
+        layer::LayerError::Read { error, .. } => Cause::io(what)(error),
+        layer::LayerError::Spool(error) => Cause::io(format!("store {what}"))(error),
         other => Cause::rootfs(what)(other),
     }
 }
