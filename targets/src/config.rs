@@ -53,10 +53,11 @@ pub(crate) fn layered(config: &ImageConfig, diff_ids: Vec<Digest>, epoch: Option
         });
     }
 
-    // The first line after the untimed ones dates them, else the last one before them.
+    // The first line after the untimed ones dates them, else the last one before them, else the image.
     let untimed = history.iter().position(|h| h.created.is_none()).unwrap_or(history.len());
     let after = history[untimed..].iter().find_map(|h| h.created.clone());
-    let mut time = after.or_else(|| history[..untimed].iter().rev().find_map(|h| h.created.clone()));
+    let before = history[..untimed].iter().rev().find_map(|h| h.created.clone());
+    let mut time = after.or(before).or_else(|| config.created.clone());
     let mut in_gap = false;
     for line in &mut history {
         match &line.created {
@@ -135,6 +136,8 @@ mod tests {
         assert_eq!(got.created.as_deref(), Some("2020-05-20T18:40:00Z"));
         assert_eq!(times(got)[..2], [a, "2020-05-20T18:40:00Z"]);
         assert!(layered(&config, ids(2), Some(i64::MAX)).is_err());
+        let config = ImageConfig { history: vec![line(None, false)], created: Some(a.into()), ..Default::default() };
+        assert_eq!(times(layered(&config, ids(2), None).unwrap()), [a, a]);
     }
 
     #[test]

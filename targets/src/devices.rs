@@ -17,7 +17,7 @@ pub struct Device {
     pub code: &'static str,
     /// RouterOS' word: `arm64`, `arm`, `x86`, `mipsbe`, `mmips`, `smips`, `ppc`, `tile`.
     pub architecture: &'static str,
-    /// The SoC; empty where unknown.
+    /// The SoC; empty where unknown, `any` for virtual and PC machines.
     pub cpu: &'static str,
     /// RAM in MiB; `None` where it is the owner's choice.
     pub ram_mib: Option<u32>,
@@ -84,12 +84,17 @@ pub enum NotFound {
     },
 }
 
+/// How many devices an error names.
+const LISTED: usize = 8;
+
 fn list(devices: &[&'static Device]) -> String {
     let one = |d: &&Device| match d.platform() {
         Some(platform) => format!("{d}, {platform}"),
         None => format!("{d}, {} without containers", d.architecture),
     };
-    devices.iter().map(one).collect::<Vec<_>>().join("; ")
+    let more = devices.len().saturating_sub(LISTED);
+    let rest = if more > 0 { format!("; or one of {more} more") } else { String::new() };
+    devices.iter().take(LISTED).map(one).collect::<Vec<_>>().join("; ") + &rest
 }
 
 fn similar(devices: &[&'static Device]) -> String {
@@ -224,7 +229,7 @@ mod tests {
                 "{d:?}"
             );
             assert!(d.slots.iter().all(|s| ["usb", "microsd", "m2", "sata", "nvme"].contains(s)), "{d:?}");
-            assert_eq!(d.ram_mib.is_none(), d.architecture == "x86", "{d:?}");
+            assert_eq!(d.ram_mib.is_none(), d.cpu == "any", "{d:?}");
             // A code names exactly its device.
             match find(d.code) {
                 Ok(found) => assert_eq!(found.code, d.code),
@@ -255,7 +260,10 @@ mod tests {
             ("rds2216", "ROSE", "linux/arm64"),
             ("rb1100ahx4", "RB1100AHx4", "linux/arm/v7"),
             ("chr", "CHR", "linux/amd64"),
+            ("chr-arm64", "CHR arm64", "linux/arm64"),
             ("x86", "x86", "linux/amd64"),
+            ("hAP ac^2", "hAP ac2", "linux/arm/v7"), // as /system/resource has it
+            ("hap-be-lite", "hAP be lite", "linux/arm/v5"),
         ] {
             let found = find(name).unwrap_or_else(|e| panic!("{name}: {e}"));
             assert!(found.name.starts_with(device), "{name}: {found}");
@@ -277,6 +285,13 @@ mod tests {
             assert_eq!(codes, want);
             assert!(e.to_string().contains("linux/arm/v5") && e.to_string().contains("without containers"), "{e}");
         }
+    }
+
+    #[test]
+    fn a_beginning_of_many_names_lists_some_of_them() {
+        let e = find("crs3").unwrap_err();
+        assert!(matches!(&e, NotFound::Ambiguous { candidates, .. } if candidates.len() > LISTED), "{e}");
+        assert!(e.to_string().contains("more"), "{e}");
     }
 
     #[test]

@@ -67,10 +67,8 @@ pub enum Error {
 
 fn hint(e: &io::Error) -> &'static str {
     match e.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; free some space there or choose another place with -o"
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "; choose another place with -o",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space there or use another place",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => "; use another place",
         io::ErrorKind::NotFound => "; create the directory first",
         _ => "",
     }

@@ -62,10 +62,11 @@ impl Default for Member<'_> {
 impl Member<'_> {
     /// Appends the header's blocks.
     pub fn write_to(&self, out: &mut Vec<u8>) {
+        // A directory's name ends in a slash by custom; its type says it all where that doesn't fit.
         let slashed;
         let path = if self.kind == EntryType::Directory {
             slashed = [self.path, b"/"].concat();
-            &slashed[..]
+            if split(&slashed).is_some() || split(self.path).is_none() { &slashed } else { self.path }
         } else {
             self.path
         };
@@ -240,6 +241,8 @@ mod tests {
                 Member { uid: 2_097_152, gid: u32::MAX, ..Member::default() },
                 vec!["18 gid=4294967295", "15 uid=2097152"],
             ),
+            (Member { path: &long[..100], kind: EntryType::Directory, ..Member::default() }, vec![]),
+            (Member { path: &long[..101], kind: EntryType::Directory, ..Member::default() }, vec!["path=xxx"]),
             (Member { path: &long, ..Member::default() }, vec!["path=xxx"]),
             (Member { link: &long, kind: EntryType::Symlink, ..Member::default() }, vec!["linkpath=xxx"]),
             (Member { path: &binary, ..Member::default() }, vec!["hdrcharset=BINARY", "path="]),

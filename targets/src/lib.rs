@@ -1,6 +1,6 @@
 //! From a rootfs and an image config to an archive: what `--output` writes.
 //!
-//! [`write`] is the one door: a [`Request`] names the [`Format`], a [`Summary`] says what came out.
+//! [`write()`] is the one door: a [`Request`] names the [`Format`], a [`Summary`] says what came out.
 //! [`devices`] knows which router takes which platform. This crate reads a rootfs through its index
 //! only, knows no Dockerfile, no cache and no network, prints nothing and reads no clock.
 //!

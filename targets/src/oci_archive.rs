@@ -25,7 +25,7 @@ use tar::EntryType;
 use crate::{
     Error, config,
     docker_archive::{Done, put},
-    gzip,
+    gzip::{self, Gzip},
     header::{BLOCK, MAX_SIZE, Member, padding},
     layer::{self, Layer},
     request::Blob,
@@ -189,7 +189,8 @@ impl Archive<'_> {
         let (digest, size) = self.large_blob(bound, |out| {
             let sink = Sink::new(out, source.size);
             let (sink, written) = if compress {
-                let (zip, written) = source.layer.write(gzip::writer(sink), source.size, name, progress)?;
+                let (zip, written) =
+                    source.layer.write(Gzip::new(sink).map_err(Error::write(name))?, source.size, name, progress)?;
                 (zip.finish().map_err(Error::write(name))?, written)
             } else {
                 source.layer.write(sink, source.size, name, progress)?

@@ -9,7 +9,8 @@ use std::{
 use routerpack_graph::{Digest, ImageConfig};
 
 use crate::{
-    Error, config, docker_archive, gzip,
+    Error, config, docker_archive,
+    gzip::Gzip,
     layer::{Carry, Layer},
     local, oci_archive,
     request::{Compression, Dest, Format, Image, Layers, Request, Summary},
@@ -40,9 +41,6 @@ pub fn write(image: &Image, request: Request, progress: &mut dyn FnMut(u64, u64)
         Compression::Gzip => format != Format::Oci,
         Compression::None => false,
     };
-    let job = Job { image, format, tags, layers, epoch, gzip_layers: compression != Compression::None, name };
-    let plan = job.plan()?;
-
     // Names depend on digests, so an archive is written where one can go back: right into its own
     // file where possible.
     let staged = match dest {
@@ -53,6 +51,9 @@ pub fn write(image: &Image, request: Request, progress: &mut dyn FnMut(u64, u64)
         Some(_) if !outer_gzip => None,
         _ => Some(tempfile::tempfile_in(spool).map_err(Error::write(spool))?),
     };
+    let place = if spooled.is_some() { spool } else { name };
+    let job = Job { image, format, tags, layers, epoch, gzip_layers: compression != Compression::None, name: place };
+    let plan = job.plan()?;
     let file = spooled.as_ref().or(staged.as_ref().map(|s| &s.file));
     let Some(file) = file else { return Err(Error::Request("nowhere to write to".into())) };
 
@@ -104,15 +105,17 @@ fn transfer(
             loop {
                 match io::Read::read(&mut from, &mut buf)? {
                     0 => return Ok(()),
-                    n => out.write_all(&buf[..n])?,
+                    n => {
+                        out.write_all(&buf[..n])?;
+                        step(n as u64);
+                    }
                 }
-                step(buf.len() as u64);
             }
         };
         if compress {
-            let mut zip = gzip::writer(io::BufWriter::with_capacity(256 * 1024, &mut out));
+            let mut zip = Gzip::new(&mut out)?;
             copy(&mut zip)?;
-            zip.finish()?.flush()?;
+            zip.finish()?;
         } else {
             copy(&mut out)?;
         }

@@ -109,7 +109,7 @@ pub struct LayerSource {
     pub stratum: Stratum,
     /// Of a tar, as the base image's config has it; it is verified.
     pub diff_id: Option<Digest>,
-    /// The same layer compressed; an OCI archive takes it unchanged.
+    /// The same layer compressed; an OCI archive takes it unchanged if the diff_id is known.
     pub blob: Option<Blob>,
 }
 

@@ -1,7 +1,7 @@
 //! A file that appears under its name only when it is whole.
 //!
 //! It is written without any name (`O_TMPFILE`), so a killed program leaves nothing behind; where
-//! the file system can't do that, under `<name>.tmp-<random>` beside the destination, locked while
+//! the file system can't do that, under `<name>.tmp-routerpack-<random>` beside the destination, locked while
 //! its writer lives, and such leftovers of dead writers are removed by the next one. Publishing is a
 //! rename. Nothing is synced unless asked: after a power cut an output is made again, and a warm
 //! build must not wait for the disk.
@@ -10,6 +10,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
     io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -46,13 +47,18 @@ impl Staged {
     }
 
     fn named(dest: PathBuf) -> io::Result<Self> {
-        let made = tempfile::Builder::new()
-            .prefix(&temporary_prefix(&dest))
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)) // less the umask
-            .tempfile_in(directory(&dest))?;
-        let (file, path) = made.keep().map_err(|e| e.error)?;
-        let _ = flock(&file, FlockOperation::NonBlockingLockExclusive); // a file system without locks: no harm
-        Ok(Self { file, dest, named: Some(path) })
+        loop {
+            let made = tempfile::Builder::new()
+                .prefix(&temporary_prefix(&dest))
+                .permissions(fs::Permissions::from_mode(0o666)) // less the umask
+                .tempfile_in(directory(&dest))?;
+            let (file, path) = made.keep().map_err(|e| e.error)?;
+            let _ = flock(&file, FlockOperation::LockExclusive); // a file system without locks removes no leftovers
+            // Another writer may have taken it for a leftover before it was locked.
+            if file.metadata()?.nlink() > 0 {
+                return Ok(Self { file, dest, named: Some(path) });
+            }
+        }
     }
 
     /// Gives it its name, replacing what was there. With `sync` the bytes are on the disk first.
@@ -110,12 +116,12 @@ fn directory(dest: &Path) -> &Path {
     dest.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// `<name>.tmp-`, the name cut so that a file system takes the whole.
+/// `<name>.tmp-routerpack-`, the name cut so that a file system takes the whole.
 fn temporary_prefix(dest: &Path) -> OsString {
     use std::os::unix::ffi::OsStrExt;
     let name = dest.file_name().unwrap_or_default().as_bytes();
     let mut prefix = OsStr::from_bytes(&name[..name.len().min(200)]).to_os_string();
-    prefix.push(".tmp-");
+    prefix.push(".tmp-routerpack-");
     prefix
 }
 
@@ -135,7 +141,7 @@ fn remove_leftovers(dest: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write, os::unix::fs::PermissionsExt};
+    use std::io::Write;
 
     use super::*;
 
@@ -171,14 +177,38 @@ mod tests {
     fn leftovers_of_the_dead_go_and_those_of_the_living_stay() {
         let dir = tempfile::tempdir().unwrap();
         let dest = dir.path().join("out.tar");
-        fs::write(dir.path().join("out.tar.tmp-dead"), b"x").unwrap();
-        fs::write(dir.path().join("other.tar.tmp-dead"), b"x").unwrap();
+        fs::write(dir.path().join("out.tar.tmp-routerpack-dead"), b"x").unwrap();
+        for theirs in ["other.tar.tmp-routerpack-dead", "out.tar.tmp-mine"] {
+            fs::write(dir.path().join(theirs), b"x").unwrap();
+        }
         let living = Staged::named(dest.clone()).unwrap();
         let _second = Staged::new(&dest).unwrap();
         let left = names(dir.path());
-        assert_eq!(left.len(), 2, "{left:?}");
+        assert_eq!(left.len(), 3, "{left:?}");
         assert!(living.named.as_ref().unwrap().exists());
-        assert!(!left.contains(&"out.tar.tmp-dead".to_string()));
+        assert!(!left.contains(&"out.tar.tmp-routerpack-dead".to_string()));
+    }
+
+    #[test]
+    fn many_writers_of_one_name_leave_one_whole_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let dest = dir.path().join("out.tar");
+        std::thread::scope(|scope| {
+            for n in 0..8u8 {
+                let dest = &dest;
+                scope.spawn(move || {
+                    for round in 0..20 {
+                        let make = if round % 2 == 0 { Staged::new } else { |p: &Path| Staged::named(p.to_path_buf()) };
+                        let mut s = make(dest).unwrap();
+                        s.file.write_all(&[n; 10_000]).unwrap();
+                        s.publish(false).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(names(dir.path()), ["out.tar"]);
+        let bytes = fs::read(&dest).unwrap();
+        assert!(bytes.len() == 10_000 && bytes.iter().all(|b| *b == bytes[0]));
     }
 
     #[test]

@@ -34,6 +34,7 @@ fn hard_rootfs() -> Step {
     let e = step.file(b"owned", b"");
     (e.uid, e.gid) = (3_000_000, 4_000_000);
     step.put(Entry::new(b"pipe", Kind::Fifo, 0o600));
+    step.file(b"several-gzip-blocks", &(0..900_000u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
     step
 }
 

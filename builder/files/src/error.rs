@@ -18,7 +18,7 @@ pub enum Error {
         near: Vec<String>,
     },
     /// Something that has to be there isn't (a parent directory, what `rm` should remove).
-    #[error("{path}: no such file or directory")]
+    #[error("{path}: no such file or directory (an earlier step has to create it)")]
     NotFound {
         /// Path in the image.
         path: String,
@@ -70,7 +70,7 @@ pub enum Error {
     #[error("malformed file op: {0}")]
     BadOp(String),
     /// An archive that is being unpacked is broken or refused.
-    #[error("{archive}: {reason}")]
+    #[error("cannot unpack {archive}: {reason} (pack it anew, or have it copied as a file)")]
     Archive {
         /// The archive's path in the source tree.
         archive: String,
@@ -93,46 +93,5 @@ fn hint(near: &[String]) -> String {
     match near {
         [] => String::new(),
         names => format!("; did you mean {}?", names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or ")),
-    }
-}
-
-/// What the stratum's directory can't hold here; the index has it all the same, so packing is not
-/// affected, but a step that runs on top sees it as the directory has it. One for each kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// What is missing on disk.
-    pub lost: Lost,
-    /// The first path that is concerned.
-    pub path: String,
-    /// How many paths are.
-    pub count: usize,
-}
-
-/// What a stratum's directory can't hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
-    /// An owner outside the id map.
-    Owner,
-    /// An extended attribute.
-    Xattr,
-    /// A device node.
-    Device,
-    /// A whiteout or opaque mark: what was removed still shows.
-    Whiteout,
-}
-
-impl std::fmt::Display for Warning {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let what = match self.lost {
-            Lost::Owner => "the owner",
-            Lost::Xattr => "an extended attribute",
-            Lost::Device => "a device node",
-            Lost::Whiteout => "the removal",
-        };
-        write!(f, "{what} of {} can't be kept on this machine's disk", self.path)?;
-        if self.count > 1 {
-            write!(f, " (and of {} more paths)", self.count - 1)?;
-        }
-        write!(f, "; the image will have it, later RUN steps don't see it")
     }
 }

@@ -32,10 +32,37 @@ pub(crate) enum Step {
     Class { negated: bool, ranges: Vec<(Rune, Rune)> },
     /// Anything at all, to the end.
     Rest,
-    /// The next step may be left out.
+    /// The next step, which is [`Step::Dirs`], may be left out.
     Maybe,
     /// Characters up to and with some `/`.
     Dirs,
+}
+
+/// Compiled steps, and what every match starts and ends with: most names of a large tree are told apart
+/// by these alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    steps: Vec<Step>,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Program {
+    pub(crate) fn new(steps: Vec<Step>) -> Self {
+        let text = |step: &Step| match step {
+            Step::Is(rune) => char::from_u32(*rune),
+            _ => None,
+        };
+        let head: String = steps.iter().map_while(text).collect();
+        let mut tail: Vec<char> = steps.iter().rev().map_while(text).collect();
+        tail.reverse();
+        Self { steps, head: head.into_bytes(), tail: String::from_iter(tail).into_bytes() }
+    }
+
+    /// Whether the whole text matches.
+    pub(crate) fn matches(&self, text: &[u8]) -> bool {
+        text.starts_with(&self.head) && text.ends_with(&self.tail) && run(&self.steps, text)
+    }
 }
 
 /// Splits bytes into characters.
@@ -76,9 +103,7 @@ pub(crate) fn class(pattern: &[Rune], mut at: usize) -> Option<(Step, usize)> {
 
 /// A pattern of `filepath.Match`: `*`, `?`, `[a-z]`, `[^a-z]`, `\c`; none but a class matches `/`.
 #[derive(Clone, Debug)]
-pub struct Glob {
-    steps: Vec<Step>,
-}
+pub struct Glob(Program);
 
 impl Glob {
     /// Reads a pattern.
@@ -106,12 +131,12 @@ impl Glob {
                 _ => steps.push(Step::Is(rune)),
             }
         }
-        Ok(Self { steps })
+        Ok(Self(Program::new(steps)))
     }
 
     /// Whether the whole of `name` matches.
     pub fn matches(&self, name: &[u8]) -> bool {
-        run(&self.steps, name)
+        self.0.matches(name)
     }
 }
 
@@ -129,7 +154,7 @@ pub fn has_wildcard(name: &[u8]) -> bool {
 }
 
 /// Runs the steps over the whole text.
-pub(crate) fn run(steps: &[Step], text: &[u8]) -> bool {
+fn run(steps: &[Step], text: &[u8]) -> bool {
     let text = runes(text);
     let (mut now, mut next) = (vec![false; steps.len() + 1], vec![false; steps.len() + 1]);
     now[0] = true;

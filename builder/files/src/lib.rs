@@ -25,5 +25,5 @@ mod select;
 mod upper;
 
 pub use digest::{FileHasher, ReadHasher, selection_digest, tree_digest};
-pub use error::{Error, Lost, Warning};
+pub use error::Error;
 pub use op::{Output, Settings, apply, base_input};

@@ -8,12 +8,12 @@ use std::{path::Path, sync::Arc};
 use routerpack_graph::pb::{
     self, FileAction, FileActionMkDir, FileActionMkFile, FileActionRm, FileActionSymlink, file_action::Action,
 };
-use routerpack_rootfs::{Index, Kind, Mtime, Stratum, Tree};
+use routerpack_rootfs::{Index, Kind, Mtime, Stratum, Tree, Warning};
 
 use crate::{
     copy::Copy,
     disk::Bytes,
-    error::{Error, Warning},
+    error::Error,
     owner::{self, Owner},
     path, select,
     upper::{Meta, Upper},
@@ -32,12 +32,16 @@ pub struct Settings {
 /// What an op made.
 #[derive(Debug)]
 pub struct Output {
-    /// What is in the directory: files, whiteouts, opaque directories, and every directory above them.
+    /// What is in the directory: files, whiteouts, opaque directories, and every directory above them (the
+    /// root only where the base has an entry for it or the op changes it).
     pub index: Index,
     /// The input that the stratum lies on; none: scratch.
     pub base: Option<usize>,
-    /// What the directory can't hold, at most one of each kind.
+    /// What the directory can't hold; the index has it.
     pub warnings: Vec<Warning>,
+    /// Whether the directory will do for an overlay. Else there are removals whose marks its file system
+    /// didn't take (it is an overlay itself, say), and only the index shows them.
+    pub mountable: bool,
 }
 
 /// Which input of an op its output number `output` (as in an LLB input's `index`; nearly always 0)
@@ -47,9 +51,9 @@ pub fn base_input(op: &pb::FileOp, output: i64, inputs: usize) -> Result<Option<
     Ok(chain.base)
 }
 
-/// Runs an op: `inputs` are the trees of its inputs in order, `dest` is an empty directory, whose file
-/// system can hold what the settings say. It becomes the upper directory of an overlay over the strata
-/// of [`Output::base`]. After an error `dest` is to be thrown away.
+/// Runs an op: `inputs` are the trees of its inputs in order, `dest` is an empty directory. It becomes the
+/// upper directory of an overlay over the strata of [`Output::base`]; beside it, in its parent, lie for a
+/// while the results that actions look at from the side. After an error `dest` is to be thrown away.
 pub fn apply(
     op: &pb::FileOp,
     output: i64,
@@ -196,8 +200,8 @@ fn run(
             None => return Err(Error::BadOp(format!("action {at} is of an unknown kind"))),
         }
     }
-    let (index, warnings) = upper.finish()?;
-    Ok(Output { index, base: chain.base, warnings })
+    let (index, warnings, mountable) = upper.finish()?;
+    Ok(Output { index, base: chain.base, warnings, mountable })
 }
 
 /// Nanoseconds since 1970; -1 says nothing.

@@ -6,7 +6,7 @@
 //! is that character, and a class is what `filepath.Match`, which checks the syntax, says it is.
 
 use crate::{
-    glob::{self, BadPattern, Glob, Step},
+    glob::{self, BadPattern, Glob, Program, Step},
     path,
 };
 
@@ -20,7 +20,7 @@ enum Rule {
     /// All that ends with the text behind the leading `**`.
     Suffix(Vec<u8>),
     /// Anything else.
-    Steps(Vec<Step>),
+    Program(Program),
 }
 
 /// One pattern.
@@ -39,7 +39,7 @@ impl Pattern {
             Rule::Suffix(suffix) => {
                 path.ends_with(suffix) || suffix.strip_prefix(b"/").is_some_and(|whole| path == whole)
             }
-            Rule::Steps(steps) => glob::run(steps, path),
+            Rule::Program(program) => program.matches(path),
         }
     }
 }
@@ -192,7 +192,7 @@ fn compile(text: &str) -> Option<Rule> {
         (_, _, true) => Rule::Suffix(text.as_bytes()[2..].to_vec()),
         (_, true, _) => Rule::Prefix(text.as_bytes()[..text.len() - 2].to_vec()),
         (true, ..) => Rule::Exact,
-        _ => Rule::Steps(steps),
+        _ => Rule::Program(Program::new(steps)),
     })
 }
 

@@ -7,12 +7,12 @@ use std::{
     path::Path,
 };
 
-use routerpack_rootfs::{Content, Entry, Extra, Index, Kind, Mtime, Tree, resolve::resolve};
+use routerpack_rootfs::{Content, Entry, Extra, Index, Kind, Mtime, Tree, Warning, resolve::resolve};
 
 use crate::{
     Settings,
     disk::{Bytes, Disk},
-    error::{Error, Warning},
+    error::Error,
     path,
 };
 
@@ -143,11 +143,16 @@ impl<'t> Upper<'t> {
                     entry
                 }
                 Some(_) => return Err(Error::NotADirectory { path: path::show(dir) }),
-                None => Meta { mode: 0o755, mtime: self.now, ..Meta::default() }.entry(dir, Kind::Dir, b"", (0, 0)),
+                None => self.implied_dir(dir),
             };
             self.new_dir(entry)?;
         }
         Ok(self.own.get_mut(dir).expect("made above"))
+    }
+
+    /// A directory that nothing is known of.
+    fn implied_dir(&self, path: &[u8]) -> Entry {
+        Meta { mode: 0o755, mtime: self.now, ..Meta::default() }.entry(path, Kind::Dir, b"", (0, 0))
     }
 
     /// Puts a directory where this stratum has none (but perhaps a whiteout).
@@ -265,8 +270,9 @@ impl<'t> Upper<'t> {
         self.disk.unlink(path, entry.kind == Kind::Dir)
     }
 
-    /// Puts the directories' metadata on disk and gives the stratum's index.
-    pub(crate) fn finish(mut self) -> Result<(Index, Vec<Warning>), Error> {
+    /// Puts the directories' metadata on disk. Gives the stratum's index, what the disk has not taken,
+    /// and whether every removal is marked there.
+    pub(crate) fn finish(mut self) -> Result<(Index, Vec<Warning>, bool), Error> {
         for entry in self.own.values().rev().filter(|e| e.kind == Kind::Dir) {
             self.disk.finish_dir(entry)?;
         }
@@ -274,11 +280,15 @@ impl<'t> Upper<'t> {
         for entry in self.own.values().filter(|e| e.link_group != 0) {
             *members.entry(entry.link_group).or_default() += 1;
         }
-        let mut entries: Vec<Entry> = self.own.into_values().collect();
+        // A root that neither the tree below nor the op has said anything about stays unsaid: laid over
+        // another tree, this stratum must not change that one's root.
+        let implied = self.base.index.get(b"").is_none() && self.own.get(&b""[..]) == Some(&self.implied_dir(b""));
+        let mut entries: Vec<Entry> = self.own.into_values().skip(usize::from(implied)).collect();
         for entry in entries.iter_mut().filter(|e| members.get(&e.link_group) == Some(&1)) {
             entry.link_group = 0;
         }
-        Ok((Index::new(entries), self.disk.into_warnings()))
+        let (warnings, marked) = self.disk.into_results();
+        Ok((Index::new(entries), warnings, marked))
     }
 }
 

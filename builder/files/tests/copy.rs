@@ -4,7 +4,7 @@ mod support;
 
 use routerpack_files::Error;
 use routerpack_graph::pb::FileActionCopy;
-use routerpack_rootfs::{Kind, Mtime};
+use routerpack_rootfs::{Kind, Mtime, ScanOptions, Stratum, Tree, scan};
 use support::*;
 
 /// The paths that are new over scratch.
@@ -295,7 +295,7 @@ fn other_kinds_and_names_come_along() {
         ["fifo Fifo (0, 0)", "naïve ☺ 644 u", "null CharDev (1, 3)", "sock 600 ", "wh CharDev (0, 0)"]
     );
     // A device 0/0 on disk would be a whiteout.
-    assert!(made.warnings.iter().any(|w| w.lost == routerpack_files::Lost::Device));
+    assert!(made.warnings.iter().any(|w| w.lost == routerpack_rootfs::Lost::Device));
 }
 
 #[test]
@@ -357,4 +357,39 @@ fn a_kept_parent_only_gets_the_sources_mode() {
 fn copying_needs_a_tree_only_where_there_is_one() {
     assert_eq!(fresh(&scratch(), copy("/", "/")), [""; 0]);
     assert!(matches!(run_copy(&scratch(), &scratch(), copy("x", "/")), Err(Error::NoSuchSource { .. })));
+}
+
+#[test]
+fn a_scanned_directory_is_a_source() {
+    use std::{fs, os::unix::fs::PermissionsExt, sync::Arc};
+    let context = tempfile::tempdir().unwrap();
+    let at = |path: &str| context.path().join(path);
+    fs::create_dir_all(at("src/deep")).unwrap();
+    fs::write(at("src/deep/main.c"), "int main;").unwrap();
+    fs::write(at("run.sh"), "#!/bin/sh").unwrap();
+    for (path, mode) in [("src", 0o755), ("src/deep", 0o755), ("src/deep/main.c", 0o644), ("run.sh", 0o4755)] {
+        fs::set_permissions(at(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::hard_link(at("run.sh"), at("src/again")).unwrap();
+    std::os::unix::fs::symlink("/src/deep", at("link")).unwrap();
+    let index = scan(context.path(), ScanOptions::default()).unwrap();
+    let root = context.path().into();
+    let from = made(Tree::new(vec![Stratum::Dir { root, index: Arc::new(index) }]).unwrap());
+    let all = run_copy(&scratch(), &from, copy(".", "/app/")).unwrap();
+    assert_eq!(
+        all.list()[1..],
+        [
+            "app/link -> /src/deep",
+            "app/run.sh 4755 #!/bin/sh",
+            "app/src/ 755",
+            "app/src/again 4755 #!/bin/sh",
+            "app/src/deep/ 755",
+            "app/src/deep/main.c 644 int main;"
+        ]
+    );
+    assert_eq!(all.get("app/run.sh").link_group, all.get("app/src/again").link_group);
+    assert_eq!(run_copy(&scratch(), &from, copy("link/*.c", "/")).unwrap().paths(), ["main.c"]);
+    // What changes under our hands is noticed, not half copied.
+    fs::write(at("src/deep/main.c"), "longer than before").unwrap();
+    assert!(matches!(run_copy(&scratch(), &from, copy("src", "/")), Err(Error::Io { .. })));
 }

@@ -297,7 +297,8 @@ impl Action {
                 src: src.clone(),
                 dest: dest.clone(),
                 owner: owner(&options.owner),
-                mode: options.mode.map_or(-1, |mode| mode as i32),
+                // Beside a symbolic mode the number is 0, else -1 is "unset".
+                mode: options.mode.map_or(-i32::from(options.mode_str.is_empty()), |mode| mode as i32),
                 follow_symlink: options.follow_symlink,
                 dir_copy_contents: options.dir_copy_contents,
                 attempt_unpack_docker_compatibility: options.unpack,

@@ -4,7 +4,7 @@
 //! and actions without looking twice. Cycles need no check: an op names its inputs by the hash of
 //! their bytes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use prost::Message;
 
@@ -145,6 +145,36 @@ impl Graph {
         }
         graph.sources = definition.source.iter().flat_map(|s| s.infos.iter().cloned()).collect();
         Ok(graph)
+    }
+
+    /// The secrets that the graph's commands ask for, by id, and whether a build without them must fail.
+    pub fn secrets(&self) -> BTreeMap<&str, bool> {
+        let mut secrets = BTreeMap::new();
+        for exec in self.execs() {
+            let files = exec.mounts.iter().filter_map(|m| m.secret_opt.as_ref()).map(|s| (s.id.as_str(), s.optional));
+            let variables = exec.secretenv.iter().map(|s| (s.id.as_str(), s.optional));
+            for (id, optional) in files.chain(variables) {
+                *secrets.entry(id).or_default() |= !optional;
+            }
+        }
+        secrets
+    }
+
+    /// The SSH agents that the graph's commands ask for, by id (empty: the default one), and whether a build
+    /// without them must fail.
+    pub fn ssh_agents(&self) -> BTreeMap<&str, bool> {
+        let mut agents = BTreeMap::new();
+        for agent in self.execs().flat_map(|exec| &exec.mounts).filter_map(|mount| mount.ssh_opt.as_ref()) {
+            *agents.entry(agent.id.as_str()).or_default() |= !agent.optional;
+        }
+        agents
+    }
+
+    fn execs(&self) -> impl Iterator<Item = &pb::ExecOp> {
+        self.nodes.iter().filter_map(|node| match &node.op.op {
+            Some(pb::op::Op::Exec(exec)) => Some(exec),
+            _ => None,
+        })
     }
 
     /// A node from its op, once its inputs have theirs.

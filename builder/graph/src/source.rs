@@ -211,6 +211,12 @@ impl Http {
     }
 }
 
+/// The secret that a git source asks for by default to get a token.
+pub const GIT_AUTH_TOKEN: &str = "GIT_AUTH_TOKEN";
+
+/// The secret that a git source asks for by default to get an Authorization header.
+pub const GIT_AUTH_HEADER: &str = "GIT_AUTH_HEADER";
+
 /// A checkout of a git repository.
 #[derive(Clone, Debug, Default)]
 pub struct Git {
@@ -253,8 +259,13 @@ impl Git {
         let mut draft = Draft { caps: vec![caps::SOURCE_GIT], ..Draft::default() };
         draft.flag("git.keepgitdir", self.keep_git_dir, Some(caps::SOURCE_GIT_KEEP_DIR));
         draft.set("git.fullurl", self.full_url.as_ref(), Some(caps::SOURCE_GIT_FULL_URL));
-        draft.set("git.authtokensecret", self.auth_token_secret.as_ref(), Some(caps::SOURCE_GIT_HTTP_AUTH));
-        draft.set("git.authheadersecret", self.auth_header_secret.as_ref(), Some(caps::SOURCE_GIT_HTTP_AUTH));
+        // The usual names are always there; only names of one's own need an executor that knows of them.
+        let own = |secret: &Option<String>, usual: &str| {
+            secret.as_ref().is_some_and(|secret| secret != usual).then_some(caps::SOURCE_GIT_HTTP_AUTH)
+        };
+        let (token, header) = (&self.auth_token_secret, &self.auth_header_secret);
+        draft.set("git.authtokensecret", token.as_ref(), own(token, GIT_AUTH_TOKEN));
+        draft.set("git.authheadersecret", header.as_ref(), own(header, GIT_AUTH_HEADER));
         draft.set("git.knownsshhosts", self.known_ssh_hosts.as_ref(), Some(caps::SOURCE_GIT_KNOWN_HOSTS));
         draft.set("git.mountsshsock", self.ssh_sock.as_ref(), Some(caps::SOURCE_GIT_SSH_SOCK));
         draft.set("git.checksum", self.checksum.as_ref(), Some(caps::SOURCE_GIT_CHECKSUM));

@@ -248,6 +248,28 @@ fn a_definition_lists_inputs_first_and_ends_in_its_target() {
 }
 
 #[test]
+fn a_graph_says_what_it_asks_of_the_client() {
+    let optional = Exec {
+        secrets: vec![Secret { optional: true, ..Secret::file("key", "/key") }],
+        ssh: vec![Ssh { optional: true, ..Ssh::agent("") }],
+        ..Exec::new(None, ["x"])
+    };
+    let first = optional.run(&arm64()).unwrap().root();
+    let both = Exec {
+        secrets: vec![Secret { optional: true, env: Some("B".into()), ..Secret::file("b", "/b") }],
+        ssh: vec![Ssh::agent("deploy")],
+        ..Exec::new(first.clone(), ["y"])
+    };
+    let graph = Definition::of(both.run(&arm64()).unwrap().root().as_ref()).graph().unwrap();
+    assert_eq!(graph.secrets().into_iter().collect::<Vec<_>>(), [("b", false), ("key", false)]);
+    assert_eq!(graph.ssh_agents().into_iter().collect::<Vec<_>>(), [("", false), ("deploy", true)]);
+    // Needed once is needed.
+    let needed = Exec { secrets: vec![Secret::file("key", "/k")], ..Exec::new(first, ["z"]) };
+    let graph = Definition::of(needed.run(&arm64()).unwrap().root().as_ref()).graph().unwrap();
+    assert_eq!(graph.secrets().into_iter().collect::<Vec<_>>(), [("key", true)]);
+}
+
+#[test]
 fn a_definition_shows_where_ops_come_from() {
     let map = Arc::new(SourceMap {
         filename: "Dockerfile".into(),

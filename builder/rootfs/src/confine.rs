@@ -20,12 +20,12 @@ pub(crate) fn at(error: io::Error, place: &str) -> io::Error {
 }
 
 /// Opens the directory that all else is relative to.
-pub(crate) fn open_root(root: &Path) -> io::Result<OwnedFd> {
+pub fn open_root(root: &Path) -> io::Result<OwnedFd> {
     Ok(fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
 /// Opens a clean path below `root`; a symlink on the way or in last place is an error.
-pub(crate) fn open(root: impl AsFd, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
+pub fn open(root: impl AsFd, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     if path.is_empty() {
         return Ok(fs::openat(root, c".", flags, Mode::empty())?);

@@ -13,7 +13,7 @@
 //! All that a tar or a directory says is untrusted: names are cleaned or refused, symlinks are followed on the
 //! index alone, and what is opened or written is so beneath one directory, a component at a time.
 
-mod confine;
+pub mod confine;
 mod encode;
 pub mod index;
 pub mod layer;

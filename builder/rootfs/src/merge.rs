@@ -7,10 +7,7 @@
 //! A directory that the upper stratum only implies (it has `a/b` but no `a`) keeps the lower's metadata.
 //! Where no lower has it either (or has something else there), it is 0755, root's, of 1970.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    iter::Peekable,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
     index::{Entry, Index, Kind},
@@ -63,20 +60,31 @@ pub fn merge(mut lower: Index, upper: &Index, layer: u32) -> Result<Index, Merge
     }
     let mut links = Links::resolve(&mut lower, upper, layer)?;
     let mut merged = Vec::with_capacity(lower.entries().len() + changes.len());
-    let mut changes = changes.into_iter().peekable();
-    for (entry, hidden) in lower.into_entries().into_iter().zip(hidden) {
-        put_while(&mut changes, &mut links, &mut merged, |path| *path < *entry.path);
-        let same = changes.next_if(|c| *c.path == *entry.path);
-        let entry = (!hidden).then_some(entry);
-        match same {
-            Some(change) => merged.extend(change.over(entry, &mut links)),
-            None => merged.extend(entry),
-        }
+    let mut lower = lower.into_entries().into_iter();
+    let mut hidden = hidden.into_iter();
+    // In step with `lower`: each entry that is taken from there takes its flag.
+    let mut visible = |_: &Entry| !hidden.next().unwrap_or_default();
+    for change in changes {
+        // A step changes little of a large tree, so what lies between is taken over in runs.
+        let before = run_before(lower.as_slice(), change.path);
+        merged.extend(lower.by_ref().take(before).filter(&mut visible));
+        let same = lower.as_slice().first().is_some_and(|e| *e.path == *change.path);
+        let entry = lower.by_ref().take(same.into()).find(&mut visible);
+        merged.extend(change.over(entry, &mut links));
     }
-    put_while(&mut changes, &mut links, &mut merged, |_| true);
+    merged.extend(lower.filter(visible));
     number_groups(&mut merged);
-    merged.shrink_to_fit();
     Ok(Index::from_sorted(merged))
+}
+
+/// How many entries come before a path, in time that goes by that number's logarithm.
+fn run_before(entries: &[Entry], path: &[u8]) -> usize {
+    let mut end = 1;
+    while entries.get(end - 1).is_some_and(|e| *e.path < *path) {
+        end *= 2;
+    }
+    let start = end / 2;
+    start + entries[start..end.min(entries.len())].partition_point(|e| *e.path < *path)
 }
 
 /// Whether an index, as stratum 0, is what [`merge`] would make of it, so that it may be shared.
@@ -88,17 +96,6 @@ pub(crate) fn is_merged(index: &Index) -> bool {
         last_dir = dir;
         known && !entry.opaque && !matches!(entry.kind, Kind::Whiteout | Kind::HardLink) && entry.stratum == 0
     }) && groups_are_numbered(index.entries())
-}
-
-fn put_while(
-    changes: &mut Peekable<std::vec::IntoIter<Change<'_>>>,
-    links: &mut Links<'_>,
-    merged: &mut Vec<Entry>,
-    wanted: impl Fn(&[u8]) -> bool,
-) {
-    while let Some(change) = changes.next_if(|c| wanted(c.path)) {
-        merged.extend(change.over(None, links));
-    }
 }
 
 /// What the upper stratum says about one path.

@@ -53,12 +53,22 @@ pub fn clean(name: &[u8]) -> Result<Vec<u8>, BadPath> {
 
 /// Whether [`clean`] would give back these very bytes.
 pub fn is_clean(path: &[u8]) -> bool {
-    path.is_empty()
-        || path.len() <= MAX_PATH
-            && path
-                .split(|b| *b == b'/')
-                .all(|c| !matches!(c, b"" | b"." | b"..") && c.len() <= MAX_COMPONENT && !c.contains(&0))
-            && path.iter().filter(|b| **b == b'/').count() < MAX_DEPTH
+    let (mut start, mut depth) = (0, 0);
+    for (at, byte) in path.iter().chain(b"/").enumerate() {
+        match byte {
+            0 => return false,
+            b'/' if path.is_empty() => return true,
+            b'/' => {
+                let component = path.get(start..at).unwrap_or_default();
+                if matches!(component, b"" | b"." | b"..") || component.len() > MAX_COMPONENT {
+                    return false;
+                }
+                (start, depth) = (at + 1, depth + 1);
+            }
+            _ => {}
+        }
+    }
+    path.len() <= MAX_PATH && depth <= MAX_DEPTH
 }
 
 /// Appends a component.

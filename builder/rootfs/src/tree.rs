@@ -74,6 +74,10 @@ impl Content {
         if self.offset == 0 && self.file.metadata()?.len() == self.len && fs::ioctl_ficlone(to, &*self.file).is_ok() {
             return Ok(());
         }
+        // For a few pages the kernel's own copy costs more than it saves.
+        if self.len <= 64 << 10 {
+            return self.copy_through_memory(to, 0);
+        }
         let (mut from, mut at) = (self.offset, 0);
         while at < self.len {
             let want = usize::try_from(self.len - at).unwrap_or(usize::MAX).min(1 << 30);
@@ -91,7 +95,7 @@ impl Content {
     }
 
     fn copy_through_memory(&self, to: &File, mut at: u64) -> io::Result<()> {
-        let mut buf = vec![0; 128 << 10];
+        let mut buf = vec![0; usize::try_from(self.len).unwrap_or(usize::MAX).min(128 << 10)];
         while at < self.len {
             let want = usize::try_from(self.len - at).unwrap_or(usize::MAX).min(buf.len());
             self.file.read_exact_at(&mut buf[..want], self.offset + at)?;

@@ -25,8 +25,8 @@ impl Index {
 
 /// Writes one stratum as a directory that overlayfs (mounted with `userxattr`) takes as a lower layer on top of
 /// those of `below`: whiteouts are character devices 0/0, opaque directories have the attribute
-/// `user.overlay.opaque`. Whiteouts of what isn't there are left out: in a directory that no other layer has
-/// they would show.
+/// `user.overlay.opaque`. Whiteouts of what isn't there are left out: in a directory that is not
+/// merged with another layer's they would show.
 ///
 /// Hard links within the stratum are hard links; one into the strata below is a copy, as overlayfs can't link
 /// across layers. `chown` says whether this process may give files away.
@@ -42,7 +42,9 @@ pub fn unpack(below: &Tree, stratum: &Stratum, dest: &Path, chown: bool) -> Resu
     let mut placer = Placer::new(&tree, dest, chown)?;
     for change in merge::changes(own, &implied) {
         let Some(entry) = tree.index.get(change.path) else {
-            if below.index.get(change.path).is_some() && !root_hides && is_in_directory(&tree.index, change.path) {
+            // In a directory that hides what is below, or that is gone itself, there is nothing to delete.
+            let needed = |dir| own.get(dir).is_none_or(|e| e.kind == Kind::Dir && !e.opaque);
+            if below.index.get(change.path).is_some() && path::ancestors(change.path).all(needed) {
                 placer.put_whiteout(change.path)?;
             }
             continue;
@@ -63,14 +65,6 @@ pub fn unpack(below: &Tree, stratum: &Stratum, dest: &Path, chown: bool) -> Resu
         }
     }
     placer.finish()
-}
-
-fn is_in_directory(index: &Index, path: &[u8]) -> bool {
-    match path::parent(path) {
-        None => false,
-        Some(b"") => true,
-        Some(dir) => index.get(dir).is_some_and(|e| e.kind == Kind::Dir),
-    }
 }
 
 /// Writes a whole tree as one plain directory: no whiteouts, no overlay attributes.

@@ -173,7 +173,7 @@ pub enum Error {
         reason: String,
     },
     /// Not in the cache, and the network is not to be used.
-    #[error("{what} is not in the cache, and the build is offline; run once without --offline")]
+    #[error("{what} is not in the cache, and the network is not to be used; fetch it once with the network")]
     Offline {
         /// The reference.
         what: String,
@@ -204,7 +204,7 @@ pub enum Error {
     #[error(transparent)]
     Context(#[from] InvalidContext),
     /// A file can't be read or written.
-    #[error("{}: {what}: {source}", .path.display())]
+    #[error("{}: {what}: {source}{}", .path.display(), remedy(.source))]
     File {
         /// The file or directory.
         path: PathBuf,
@@ -251,6 +251,17 @@ impl From<Error> for io::Error {
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)
+    }
+}
+
+/// What to do about a system error, where that is known.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            ". Free some space, or use another cache directory"
+        }
+        io::ErrorKind::PermissionDenied => ". Check the owner and the permissions",
+        _ => "",
     }
 }
 

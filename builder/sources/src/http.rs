@@ -6,6 +6,7 @@
 //! Requests must not be made from inside an asynchronous runtime: they block.
 
 mod fetch;
+mod tls;
 
 use std::collections::HashSet;
 use std::io::{self, Read};
@@ -201,12 +202,11 @@ impl Http {
         let reason = deepest(&error.without_url());
         let hint = if timeout {
             "The network or the server is slow, or a firewall drops the packets: try again".to_string()
-        } else if reason.contains("CaUsedAsEndEntity") {
-            "Its certificate is that of an authority (openssl makes such ones by default): give the server one that \
-             the authority has signed, with basicConstraints=CA:FALSE"
+        } else if reason.contains("UnknownIssuer") || reason.contains("CaUsedAsEndEntity") {
+            "Its certificate is signed by nobody known here: name the CA's file (or the certificate's own), if you trust it"
                 .to_string()
-        } else if reason.contains("UnknownIssuer") || reason.contains("invalid peer certificate") {
-            "Its certificate is signed by nobody known here: name the CA's file, if you trust it".to_string()
+        } else if reason.contains("invalid peer certificate") {
+            "Its certificate is not good for this name or this time".to_string()
         } else if reason.contains("InvalidContentType") || reason.contains("corrupt message") {
             format!("It doesn't speak TLS; if it is meant to be plain HTTP, list {host} as an insecure registry")
         } else if is_loopback(host_name(host)) {
@@ -222,7 +222,6 @@ impl Http {
 }
 
 fn build(config: &Config, is_tls: bool) -> Result<Client> {
-    let tls = |reason: String| Error::Tls { reason };
     // Somebody else may have chosen one before; any is good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
@@ -240,21 +239,11 @@ fn build(config: &Config, is_tls: bool) -> Result<Client> {
                 attempt.follow()
             }
         }));
-    if is_tls {
-        let mut roots = Vec::new();
-        for path in &config.ca_files {
-            let pem = std::fs::read(path).map_err(Error::file(path, "read a CA file"))?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .map_err(|e| tls(format!("{}: {}", path.display(), deepest(&e))))?;
-            if certificates.is_empty() {
-                return Err(tls(format!("{} holds no PEM certificate", path.display())));
-            }
-            roots.extend(certificates);
-        }
-        builder = builder.tls_certs_merge(roots);
+    builder = if is_tls {
+        builder.tls_backend_preconfigured(tls::client_config(config)?)
     } else {
-        builder = builder.tls_certs_only([]);
-    }
+        builder.tls_certs_only([])
+    };
     let direct = format!("localhost,127.0.0.0/8,::1,{}", config.proxy.no_proxy.as_deref().unwrap_or_default());
     let proxies =
         [config.proxy.http.as_ref().map(reqwest::Proxy::http), config.proxy.https.as_ref().map(reqwest::Proxy::https)];
@@ -262,7 +251,7 @@ fn build(config: &Config, is_tls: bool) -> Result<Client> {
         let proxy = proxy.map_err(|_| Error::malformed("the proxy address", "it is not a URL"))?;
         builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&direct)));
     }
-    builder.build().map_err(|e| tls(deepest(&e)))
+    builder.build().map_err(|e| Error::Tls { reason: deepest(&e) })
 }
 
 /// The innermost reason of a chain of errors, which is the one that says something.

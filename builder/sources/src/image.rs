@@ -30,7 +30,7 @@ pub struct Image {
     pub config_bytes: Vec<u8>,
     /// The config, read.
     pub config: ImageConfig,
-    /// What the config says that it runs on. A sole manifest is taken whatever was asked for, so
+    /// What the config says that it runs on (its index, where the config names no variant). A sole manifest is taken whatever was asked for, so
     /// compare this with what was.
     pub platform: Platform,
     /// Lowest first.
@@ -69,12 +69,14 @@ pub(crate) struct Parts {
     pub bytes: Vec<u8>,
     pub manifest: Manifest,
     pub config: Vec<u8>,
+    /// What the index that listed the manifest says about its platform.
+    pub declared: Option<Platform>,
 }
 
 impl Image {
     /// Puts an image together; digests of manifest and config are already known to be right.
     pub(crate) fn assemble(parts: Parts, origin: Arc<dyn Origin>, limits: &Limits) -> Result<Self> {
-        let Parts { name, digest, root_digest, bytes, manifest, config: config_bytes } = parts;
+        let Parts { name, digest, root_digest, bytes, manifest, config: config_bytes, declared } = parts;
         let bad = |reason: String| Error::malformed(&name, reason);
         if manifest.layers.len() > limits.layers {
             return Err(bad(format!("{} layers are more than the {} allowed", manifest.layers.len(), limits.layers)));
@@ -103,13 +105,23 @@ impl Image {
                 diff_id: diff_id.clone(),
             })
             .collect();
+        let platform = Platform::new(&config.os, &config.architecture, &config.variant);
+        // Older configs lack the variant that their index entries have; what they do say counts.
+        let platform = match declared {
+            Some(p)
+                if config.variant.is_empty() && (&p.os, &p.architecture) == (&platform.os, &platform.architecture) =>
+            {
+                p
+            }
+            _ => platform,
+        };
         let media_type = match manifest.media_type.as_str() {
             "" if manifest.config.media_type.starts_with("application/vnd.docker.") => DOCKER_MANIFEST.into(),
             "" => OCI_MANIFEST.into(),
             given => given.into(),
         };
         Ok(Self {
-            platform: Platform::new(&config.os, &config.architecture, &config.variant),
+            platform,
             name,
             digest,
             root_digest,

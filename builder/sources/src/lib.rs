@@ -44,7 +44,7 @@ pub struct Config {
     pub cache: PathBuf,
     /// Docker's `config.json`, for credentials. A missing file means: anonymous.
     pub docker_config: Option<PathBuf>,
-    /// PEM files with further certificate authorities.
+    /// PEM files with further certificate authorities, or with servers' own self-signed certificates.
     pub ca_files: Vec<PathBuf>,
     /// Hosts (`host` or `host:port`) spoken to over plain HTTP. Loopback hosts always are.
     pub insecure_hosts: Vec<String>,

@@ -105,10 +105,12 @@ impl Registry {
         let root_digest = self.resolve(reference, policy)?;
         let view = View { inner, reference, offline: policy == PullPolicy::Offline };
         let root = view.manifest(&root_digest, None)?;
+        let mut declared = None;
         let (digest, bytes, manifest) = match Document::parse(&root, &name)? {
             Document::Manifest(manifest) => (root_digest.clone(), root, manifest),
             Document::Index(index) => {
                 let chosen = manifest::choose(&view, &index.manifests, platform, &name)?;
+                declared = chosen.platform();
                 let bytes = view.manifest(&chosen.digest, Some(chosen.size))?;
                 match Document::parse(&bytes, &name)? {
                     Document::Manifest(manifest) => (chosen.digest, bytes, manifest),
@@ -123,7 +125,7 @@ impl Registry {
         };
         let config = view.config(&manifest.config)?;
         let origin = Arc::new(RegistryOrigin::new(self.clone(), reference.clone()));
-        Image::assemble(Parts { name, digest, root_digest, bytes, manifest, config }, origin, limits)
+        Image::assemble(Parts { name, digest, root_digest, bytes, manifest, config, declared }, origin, limits)
     }
 }
 
@@ -175,10 +177,15 @@ impl Inner {
 
     /// The digest that the registry announces for a tag, if it does.
     fn head(&self, reference: &Reference) -> Result<Option<Digest>> {
-        let answer = self
+        let asked = self
             .http
-            .retrying(|| self.send(reference, self.manifest_call(reference, Method::HEAD)?, &reference.familiar()))?;
-        Ok(answer.header("docker-content-digest").and_then(|text| Digest::parse(text).ok()))
+            .retrying(|| self.send(reference, self.manifest_call(reference, Method::HEAD)?, &reference.familiar()));
+        match asked {
+            Ok(answer) => Ok(answer.header("docker-content-digest").and_then(|text| Digest::parse(text).ok())),
+            // Not every registry knows HEAD; the whole manifest says it as well.
+            Err(Error::Answer { status: 405 | 501, .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// Fetches what a tag names now, keeps it, and records the digest.

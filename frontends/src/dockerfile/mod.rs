@@ -20,6 +20,7 @@ pub mod ignorefile;
 pub mod instruction;
 mod interpret;
 mod lexer;
+pub mod lower;
 pub mod mount;
 pub mod parser;
 pub mod span;

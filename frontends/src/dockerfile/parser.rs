@@ -164,6 +164,21 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_line_has_a_greatest_length() {
+        let long = "x".repeat(70_000);
+        for source in [
+            format!("#{long}\nFROM a"),
+            format!("{}\nFROM a", " ".repeat(70_000)),
+            format!("FROM a\nRUN {long}"),
+            format!("FROM a\nRUN a \\\n{long}"),
+            format!("FROM a\nRUN a \\\n#{long}\nb"),
+            format!("FROM a\nRUN <<A\n{long}\nA"),
+        ] {
+            assert!(messages(&source)[0].starts_with("dockerfile line greater than max allowed size of 65535"));
+        }
+    }
+
+    #[test]
     fn errors_of_instructions() {
         for (line, expected) in [
             ("RUN --network=none --network=none x", "duplicate flag specified: --network"),

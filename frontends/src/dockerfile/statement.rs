@@ -2,7 +2,7 @@
 //!
 //! They are BuildKit's `parser.Node` (`frontend/dockerfile/parser/parser.go`).
 
-use super::ast::{Heredoc, Word};
+use super::ast::{Directive, Heredoc, Word};
 use super::diagnostic::{Diagnostic, nearest};
 use super::directive::{self, Head};
 use super::heredoc;
@@ -127,7 +127,7 @@ impl Statement {
 #[derive(Clone, Debug)]
 pub struct Statements {
     /// The parser directives.
-    pub directives: Vec<super::ast::Directive>,
+    pub directives: Vec<Directive>,
     /// The escape character.
     pub escape: char,
     /// The statements that could be split.
@@ -147,15 +147,15 @@ impl Statements {
         let mut instructions = 0;
         while let Some(line) = lines.next() {
             let (text, start) = line.trimmed();
+            if line.is_too_long() && (text.is_empty() || text.starts_with('#')) {
+                this.diagnostics.push(long_line(line.span()));
+            }
             if let Some(comment) = text.strip_prefix('#') {
-                if line.is_too_long() {
-                    this.diagnostics.push(long_line(line.span()));
-                }
                 let comment = comment.trim();
                 if comment.is_empty() {
                     comments.clear();
                 } else if !directive::is_directive(line, &this.directives) {
-                    let at = start + (comment.as_ptr() as usize - text.as_ptr() as usize);
+                    let at = start + text.len() - text[1..].trim_start().len();
                     comments.push(Word::new(comment, Span::new(at, at + comment.len())));
                 }
                 continue;

@@ -12,9 +12,9 @@ use std::{
     sync::Arc,
 };
 
-use routerpack_files::{Error, Settings, Warning, apply, base_input};
+use routerpack_files::{Error, Settings, apply, base_input};
 use routerpack_graph::pb::{self, FileAction, FileActionCopy, FileOp, file_action::Action};
-use routerpack_rootfs::{Entry, Extra, Index, Kind, Mtime, Stratum, Tree};
+use routerpack_rootfs::{Entry, Extra, Index, Kind, Mtime, Stratum, Tree, Warning};
 use tempfile::TempDir;
 
 pub const NOW: Mtime = Mtime { secs: 1_700_000_000, nanos: 5 };
@@ -151,8 +151,13 @@ impl Made {
     }
 }
 
+/// A tree whose directories somebody else keeps.
+pub fn made(tree: Tree) -> Made {
+    Made { tree, own: Index::default(), warnings: Vec::new(), _dirs: Vec::new() }
+}
+
 pub fn scratch() -> Made {
-    Made { tree: Tree::default(), own: Index::default(), warnings: Vec::new(), _dirs: Vec::new() }
+    made(Tree::default())
 }
 
 /// What the Dockerfile frontend asks for with `COPY src dest`.
@@ -206,6 +211,7 @@ pub fn run(op: &FileOp, inputs: &[&Made]) -> Result<Made, Error> {
     let left: Vec<PathBuf> = fs::read_dir(work.path()).unwrap().map(|e| e.unwrap().path()).collect();
     assert_eq!(left, [dest.as_path()], "something was left or written outside of the directory");
     let output = result?;
+    assert!(output.mountable, "the tests' temporary directory has to be fit for an overlay");
     assert_eq!(base_input(op, 0, inputs.len()).unwrap(), output.base);
     assert_disk_is(&dest, &output.index, settings.can_chown, &output.warnings);
     let mut tree = output.base.map(|n| trees[n].clone()).unwrap_or_default();
@@ -271,5 +277,6 @@ fn assert_disk_is(dest: &Path, index: &Index, can_chown: bool, warnings: &[Warni
             assert!(index.get(dir).is_some_and(|e| e.kind == Kind::Dir), "{shown}'s parents are not in the index");
         }
     }
+    on_disk.remove(&b""[..]); // the directory itself, which the index may leave unsaid
     assert!(on_disk.is_empty(), "on disk, but not in the index: {:?}", on_disk.keys());
 }

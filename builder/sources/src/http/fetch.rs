@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use super::{Call, Http, clean, host_of};
 use crate::blobs::{BlobStore, digest_of};
 use crate::error::{Error, Result};
-use crate::layer::Progress;
 use crate::{Config, PullPolicy};
 
 /// Fetches files by URL.
@@ -32,9 +31,17 @@ pub struct Download {
     pub size: u64,
     /// The file name that the server or the URL gives; `download` if neither does. Never a path.
     pub name: String,
-    /// The `Last-Modified` header as it came (RFC 9110 IMF-fixdate), the file's mtime.
-    pub last_modified: Option<String>,
+    last_modified: Option<String>,
     etag: Option<String>,
+}
+
+impl Download {
+    /// The file's time, in seconds since 1970: what `Last-Modified` says (RFC 9110 section 5.6.7,
+    /// IMF-fixdate), if it can be read.
+    pub fn mtime(&self) -> Option<i64> {
+        let date = jiff::fmt::rfc2822::parse(self.last_modified.as_deref()?).ok()?;
+        Some(date.timestamp().as_second())
+    }
 }
 
 impl HttpSource {
@@ -52,14 +59,15 @@ impl HttpSource {
 
     /// Fetches a URL. With a checksum, a blob already there is taken without asking the server, and a
     /// wrong content is an error that leaves nothing. Without one the server is asked whether the
-    /// cached file is still current, unless the policy is offline. `limit` bounds the bytes.
+    /// cached file is still current, unless the policy is offline. `limit` bounds the bytes; `progress` is told how
+    /// many have come, and of how many if that is known.
     pub fn fetch(
         &self,
         url: &str,
         checksum: Option<&Digest>,
         policy: PullPolicy,
         limit: u64,
-        progress: Option<&dyn Progress>,
+        progress: Option<&dyn Fn(u64, Option<u64>)>,
     ) -> Result<Download> {
         let url = Url::parse(url).map_err(|e| Error::malformed(clean(url), format!("not a URL: {e}")))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
@@ -93,7 +101,7 @@ impl HttpSource {
         record: Option<&Download>,
         checksum: Option<&Digest>,
         limit: u64,
-        progress: Option<&dyn Progress>,
+        progress: Option<&dyn Fn(u64, Option<u64>)>,
     ) -> Result<Download> {
         let mut call = Call::new(Method::GET, url.clone());
         if let Some(etag) = record.and_then(|r| r.etag.as_ref()) {
@@ -116,7 +124,6 @@ impl HttpSource {
         let mut writer = self.blobs.writer()?;
         let mut buffer = vec![0; 128 << 10];
         let mut size = 0;
-        let unknown = Digest::of(b"");
         loop {
             let n = answer.read(&mut buffer).map_err(Error::file(shown(url), "read an answer"))?;
             if n == 0 {
@@ -128,7 +135,7 @@ impl HttpSource {
             }
             writer.write_all(&buffer[..n]).map_err(Error::file(self.blobs.tmp(), "write a download"))?;
             if let Some(progress) = progress {
-                progress.progress(checksum.unwrap_or(&unknown), size, total.unwrap_or(0).max(size));
+                progress(size, total);
             }
         }
         let digest = match checksum {

@@ -130,7 +130,7 @@ impl DockerArchive {
         let digest = Digest::of(&bytes);
         let origin = Arc::new(ArchiveOrigin { archive: self.clone(), members });
         Image::assemble(
-            Parts { name, digest: digest.clone(), root_digest: digest, bytes, manifest, config },
+            Parts { name, digest: digest.clone(), root_digest: digest, bytes, manifest, config, declared: None },
             origin,
             limits,
         )

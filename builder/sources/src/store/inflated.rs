@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
@@ -35,6 +36,9 @@ struct Record {
 
 /// What `xz -9` needs to unpack is 65 MiB; a file that wants more memory than this is refused.
 const XZ_MEMORY_KIB: u32 = 256 << 10;
+
+/// Longer than any file system's clock takes to advance.
+const TICK: Duration = Duration::from_millis(20);
 
 /// How a tar file may be packed, told by its first bytes. People pack root file systems in more ways
 /// than registries take layers in.
@@ -76,7 +80,9 @@ pub(super) fn open(path: &Path, config: &Config) -> Result<Tar> {
     let records = config.cache.join("files");
     fs::create_dir_all(&records).map_err(Error::file(&records, "create"))?;
     let record = records.join(Digest::of(path.as_os_str().as_encoded_bytes()).hex());
-    let known = read(&record, &stamp);
+    let changed = SystemTime::UNIX_EPOCH
+        + Duration::new(metadata.ctime().try_into().unwrap_or(0), metadata.ctime_nsec().try_into().unwrap_or(0));
+    let known = read(&record, &stamp, changed);
     let mut start = Vec::new();
     (&mut file).take(6).read_to_end(&mut start).map_err(Error::file(path, "read"))?;
     let Some(packing) = Packing::of(&start) else {
@@ -137,7 +143,12 @@ fn inflate(path: &Path, input: impl Read, packing: Packing, blobs: &BlobStore, l
     Ok(writer.finish()?.0)
 }
 
-fn read(record: &Path, stamp: &str) -> Option<Digest> {
-    let record: Record = serde_json::from_slice(&fs::read(record).ok()?).ok()?;
+fn read(path: &Path, stamp: &str, changed: SystemTime) -> Option<Digest> {
+    // A record written right after the file changed may be from before a second change that the file
+    // system's clock (a tick of up to 10 ms) can't tell from the first.
+    if fs::metadata(path).ok()?.modified().ok()? < changed + TICK {
+        return None;
+    }
+    let record: Record = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     (record.stamp == stamp).then_some(record.digest)
 }

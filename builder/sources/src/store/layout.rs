@@ -64,7 +64,11 @@ impl Layout {
             Some(digest) => vec![self.descriptor(digest)?],
             None => self.entries(tag)?,
         };
-        let chosen = manifest::choose(&**self, &entries, platform, &name)?;
+        let chosen = match &entries[..] {
+            // A sole image is taken whatever platform it declares.
+            [only] if !only.is_index() => only.clone(),
+            _ => manifest::choose(&**self, &entries, platform, &name)?,
+        };
         let root_digest = if let [only] = &entries[..] { only.digest.clone() } else { chosen.digest.clone() };
         let bytes = self.document(&chosen)?;
         let Document::Manifest(manifest) = Document::parse(&bytes, &name)? else {
@@ -74,20 +78,24 @@ impl Layout {
             ));
         };
         let config = self.document(&manifest.config)?;
-        let parts = Parts { name, digest: chosen.digest, root_digest, bytes, manifest, config };
+        let declared = chosen.platform();
+        let parts = Parts { name, declared, digest: chosen.digest, root_digest, bytes, manifest, config };
         Image::assemble(parts, self.clone(), limits)
     }
 
-    /// The entries that a tag means. A sole one is taken whatever platform it declares.
+    /// The entries that a tag means.
     fn entries(&self, tag: Option<&str>) -> Result<Vec<Descriptor>> {
         let all = &self.index.manifests;
         let names: Vec<Vec<String>> = all.iter().map(names).collect();
-        let mut found: Vec<Descriptor> =
-            select::select(&self.path, &names, tag)?.into_iter().map(|i| all[i].clone()).collect();
-        if let [only] = &mut found[..]
-            && !only.is_index()
-        {
-            only.platform = None;
+        let found = select::select(&self.path, &names, tag)?;
+        let found: Vec<Descriptor> = found.into_iter().map(|i| all[i].clone()).collect();
+        let twice = |(n, entry): (usize, &Descriptor)| found[..n].iter().any(|other| other.platform == entry.platform);
+        if found.iter().enumerate().any(twice) {
+            return Err(Error::NoImage {
+                store: self.path.clone(),
+                problem: "it holds several images of the same name and platform: append @DIGEST to choose one".into(),
+                available: found.iter().map(|m| m.digest.to_string()).collect(),
+            });
         }
         Ok(found)
     }

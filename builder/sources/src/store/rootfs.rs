@@ -62,7 +62,7 @@ impl Rootfs {
         if digest.is_some_and(|wanted| *wanted != made) {
             return Err(none(format!("as an image for {platform} it is {made}, not what was asked for")));
         }
-        let parts = Parts { name, digest: made.clone(), root_digest: made, bytes, manifest, config };
+        let parts = Parts { name, digest: made.clone(), root_digest: made, bytes, manifest, config, declared: None };
         Image::assemble(parts, self.clone(), limits)
     }
 }

@@ -235,6 +235,46 @@ fn two_builds_fetch_a_blob_once() {
 }
 
 #[test]
+fn a_pull_that_is_killed_leaves_nothing_in_the_way() {
+    // The test runs itself again as the process to be killed.
+    const CHILD: &str = "ROUTERPACK_TEST_KILLED_CHILD";
+    if let Ok(child) = std::env::var(CHILD) {
+        let (host, cache) = child.split_once(' ').unwrap();
+        let reference = Reference::parse(&format!("{host}/app:1.0")).unwrap();
+        let registry = Registry::new(&config(Path::new(cache))).unwrap();
+        let image = registry.image(&reference, &platform("linux/amd64"), PullPolicy::Missing).unwrap();
+        panic!("not killed: {:?}", layer(&image, 0).map(|tar| tar.len()));
+    }
+    let (sample, blob, tar) = big();
+    let (slow, first) = (blob.clone(), AtomicUsize::new(0));
+    let server = Server::registry(sample, move |request, mut reply| {
+        if is_blob(request, &slow) && first.fetch_add(1, Ordering::SeqCst) == 0 {
+            reply.cut = Some(reply.body.len() / 2);
+            reply.linger = Duration::from_secs(20);
+        }
+        reply
+    });
+    let cache = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "hostile::a_pull_that_is_killed_leaves_nothing_in_the_way"])
+        .env(CHILD, format!("{} {}", server.host, cache.path().display()))
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while server.count(&format!("/blobs/{blob}")) == 0 {
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "the child does not pull");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!cache.path().join("blobs/sha256").join(blob.hex()).exists());
+    assert_eq!(layer(&image(&server, cache.path()).unwrap(), 0).unwrap(), tar);
+    assert_eq!(leftovers(cache.path()), Vec::<String>::new());
+}
+
+#[test]
 fn a_damaged_cache_heals() {
     let (sample, blob, tar) = big();
     let server = Server::registry(sample.clone(), |_, reply| reply);
@@ -289,6 +329,46 @@ fn pull_asks_once_and_notices_a_moved_tag() {
     assert_eq!(pull(PullPolicy::Missing), old);
     assert_eq!(pull(PullPolicy::Always), new);
     assert_eq!(pull(PullPolicy::Offline), new);
+}
+
+#[test]
+fn a_registry_without_head_is_asked_for_the_whole_manifest() {
+    let sample = Sample::three_layers();
+    let want = sample.digest(0);
+    let server =
+        Server::registry(sample, |request, reply| if request.method == "HEAD" { Reply::new(405, "") } else { reply });
+    let cache = tempfile::tempdir().unwrap();
+    let registry = Registry::new(&config(cache.path())).unwrap();
+    let reference = Reference::parse(&format!("{}/app:1.0", server.host)).unwrap();
+    for _ in 0..2 {
+        assert_eq!(registry.resolve(&reference, PullPolicy::Always).unwrap(), want);
+    }
+    assert_eq!((server.count("HEAD "), server.count("GET ")), (2, 2));
+}
+
+#[test]
+fn a_proxy_is_used_for_what_is_not_here() {
+    let sample = Sample::three_layers();
+    let behind = sample.clone();
+    let proxy = Server::start(move |request| match request.path.strip_prefix("http://registry.test") {
+        Some(path) => super::server::registry_answer(&behind, &Request { path: path.into(), ..request.clone() }),
+        None => Reply::new(502, ""),
+    });
+    let direct = Server::registry(sample.clone(), |_, reply| reply);
+    let cache = tempfile::tempdir().unwrap();
+    let mut config = config(cache.path());
+    config.insecure_hosts = vec!["registry.test".into()];
+    config.proxy.http = Some(format!("http://me:hunter2@{}", proxy.host));
+    let registry = Registry::new(&config).unwrap();
+    let digest = |host: &str| {
+        let reference = Reference::parse(&format!("{host}/app:1.0")).unwrap();
+        registry.image(&reference, &platform("linux/amd64"), PullPolicy::Missing).unwrap().digest
+    };
+    assert_eq!(digest("registry.test"), sample.digest(0));
+    assert_eq!(proxy.requests()[0].header("proxy-authorization"), Some("Basic bWU6aHVudGVyMg=="));
+    let before = proxy.requests().len();
+    assert_eq!(digest(&direct.host), sample.digest(0));
+    assert_eq!((proxy.requests().len(), direct.requests().len()), (before, 1), "loopback is reached directly");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Pulling from Debian's real registry.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use routerpack_graph::Digest;
@@ -152,6 +153,26 @@ fn a_registry_with_tls_is_trusted_only_through_its_ca() {
     config.ca_files = vec![dir.path().join("ca.pem")];
     let image = pull(&config).unwrap();
     assert_eq!(Digest::of(&layer(&image, 1).unwrap()), image.layers[1].diff_id);
+
+    // One that signed itself, as `openssl req -x509` makes it, is trusted when it is named; not for
+    // another address.
+    for (address, fine) in [("127.0.0.1", true), ("127.0.0.2", false)] {
+        let (key, own) = (file("own.key"), file("own.pem"));
+        certify(&format!("-subj /CN=own -addext subjectAltName=IP:{address} -keyout {key} -out {own}"));
+        let server = RealRegistry::start(&Options { login: None, tls: Some((Path::new(&own), Path::new(&key))) });
+        server.push(&dir.path().join("layout"), "1.0", "app:1.0", None);
+        let reference = Reference::parse(&format!("{}/app:1.0", server.host)).unwrap();
+        let pull =
+            |config: &Config| Registry::new(config)?.image(&reference, &platform("linux/amd64"), PullPolicy::Missing);
+        let error = pull(&config).unwrap_err().to_string();
+        assert!(error.contains("the certificate's own") || !fine, "{error}");
+        config.ca_files.push(own.into());
+        match pull(&config) {
+            Ok(image) => assert!(fine && layer(&image, 0).is_ok()),
+            Err(error) => assert!(!fine && error.to_string().contains("not good for this name"), "{error}"),
+        }
+        config.ca_files.pop();
+    }
 }
 
 #[test]

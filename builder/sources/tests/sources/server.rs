@@ -46,6 +46,11 @@ pub struct Options<'a> {
 
 impl RealRegistry {
     pub fn start(options: &Options) -> Self {
+        // Somebody else may take the free port before the registry does.
+        (0..5).find_map(|_| Self::try_start(options)).expect("docker-registry finds no free port")
+    }
+
+    fn try_start(options: &Options) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let host = format!("127.0.0.1:{port}");
@@ -72,13 +77,18 @@ impl RealRegistry {
             .unwrap_or_else(|e| {
                 panic!("docker-registry can't be run ({e}); install it: apt-get install docker-registry")
             });
-        let registry = Self { child, host, _dir: dir };
+        let mut registry = Self { child, host, _dir: dir };
         let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(&registry.host).is_err() {
+        loop {
+            if registry.child.try_wait().unwrap().is_some() {
+                return None;
+            }
+            if TcpStream::connect(&registry.host).is_ok() {
+                return Some(registry);
+            }
             assert!(Instant::now() < deadline, "docker-registry does not listen on {}", registry.host);
             std::thread::sleep(Duration::from_millis(20));
         }
-        registry
     }
 
     /// Pushes an image of a layout with skopeo, manifests unchanged.
@@ -128,6 +138,8 @@ pub struct Reply {
     pub cut: Option<usize>,
     /// Say nothing for so long.
     pub wait: Duration,
+    /// Keep the connection open for so long afterwards.
+    pub linger: Duration,
 }
 
 impl Reply {
@@ -243,5 +255,6 @@ fn serve(mut stream: TcpStream, answer: &dyn Fn(&Request) -> Reply, log: &Mutex<
     let _ = stream.write_all(head.as_bytes());
     if request.method != "HEAD" {
         let _ = stream.write_all(&reply.body[..reply.cut.unwrap_or(reply.body.len())]);
+        std::thread::sleep(reply.linger);
     }
 }

@@ -116,6 +116,33 @@ fn a_layout_of_several_tags_wants_one() {
 }
 
 #[test]
+fn what_an_index_says_fills_in_what_a_config_leaves_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sample = Sample::default();
+    let tar = tar("f", b"x");
+    let mut image = sample.image("linux/arm", &[(tar.clone(), tar)]);
+    image["platform"]["variant"] = "v5".into();
+    sample.tag(image.clone(), "a");
+    sample.write(&dir.path().join("one"));
+    let store = open(&dir.path().join("one"), &dir.path().join("cache"));
+    let image_of = |store: &Store, digest| store.image(None, digest, &platform("linux/arm/v5"));
+    assert_eq!(image_of(&store, None).unwrap().platform, platform("linux/arm/v5"));
+
+    // Two of the same kind without a name: only a digest tells them apart.
+    sample.entries.clear();
+    let other = super::sample::tar("f", b"y");
+    let other = sample.image("linux/arm", &[(other.clone(), other)]);
+    let mut other_v5 = other.clone();
+    other_v5["platform"]["variant"] = "v5".into();
+    sample.entries = vec![image, other_v5];
+    sample.write(&dir.path().join("two"));
+    let store = open(&dir.path().join("two"), &dir.path().join("cache"));
+    let error = image_of(&store, None).unwrap_err().to_string();
+    assert!(error.contains("@DIGEST") && error.contains(sample.digest(1).as_str()), "{error}");
+    assert_eq!(image_of(&store, Some(&sample.digest(1))).unwrap().digest, sample.digest(1));
+}
+
+#[test]
 fn a_legacy_docker_archive_with_links_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let layer_tar = tar("f", b"shared by two layers");
@@ -170,6 +197,34 @@ fn a_legacy_docker_archive_with_links_is_read() {
     bytes[at..at + lying.len()].copy_from_slice(lying.as_bytes());
     fs::write(&path, bytes).unwrap();
     assert!(matches!(amd64(&open(&path, &cache), None), Err(Error::WrongDigest { .. })));
+}
+
+#[test]
+fn an_archive_that_is_both_is_what_it_is_asked_to_be() {
+    // Docker since version 25 writes both indexes over the same blobs, compressed ones among them.
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, layout, path) = (dir.path().join("cache"), dir.path().join("layout"), dir.path().join("both.tar"));
+    let sample = Sample::three_layers();
+    sample.write(&layout);
+    let manifest = sample.json(&sample.digest(0));
+    let name = |value: &serde_json::Value| format!("blobs/sha256/{}", &value["digest"].as_str().unwrap()[7..]);
+    let names: Vec<_> = manifest["layers"].as_array().unwrap().iter().map(name).collect();
+    let docker = serde_json::json!([{"Config": name(&manifest["config"]), "RepoTags": ["app:1.0"], "Layers": names}]);
+    fs::write(layout.join("manifest.json"), serde_json::to_vec(&docker).unwrap()).unwrap();
+    run("tar", "tar", &["-C", layout.to_str().unwrap(), "-cf", path.to_str().unwrap(), "."]);
+    let want = layers(&amd64(&open(&layout, &cache), None).unwrap());
+    for (asked, kind) in [
+        (None, StoreKind::OciLayout),
+        (Some(StoreKind::OciLayout), StoreKind::OciLayout),
+        (Some(StoreKind::DockerArchive), StoreKind::DockerArchive),
+    ] {
+        let store = Store::open(&path, asked, &config(&cache)).unwrap();
+        assert_eq!(store.kind(), kind);
+        let image = amd64(&store, Some("1.0")).unwrap();
+        assert_eq!(layers(&image), want);
+        let blobs: Vec<_> = image.layers.iter().map(|l| format!("blobs/sha256/{}", l.digest.hex())).collect();
+        assert_eq!(blobs, names, "compressed layers keep their digests");
+    }
 }
 
 #[test]

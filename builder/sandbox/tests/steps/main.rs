@@ -1,0 +1,34 @@
+//! Steps, really run. Takes root; what an ordinary user can do is tried by the user `nobody`.
+//!
+//! The file has a `main` of its own, since the program that starts a step is executed again as its runner.
+//! An argument filters the tests by name.
+
+mod image;
+mod isolation;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+type Test = (&'static str, fn());
+
+fn main() {
+    routerpack_sandbox::runner::hook();
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let filter = args.iter().find(|a| !a.starts_with('-'));
+    let tests: Vec<Test> = [isolation::TESTS].concat();
+    if args.iter().any(|a| a == "--list") {
+        tests.iter().for_each(|(name, _)| println!("{name}: test"));
+        return;
+    }
+    let mut failed = Vec::new();
+    for (name, test) in tests.iter().filter(|(name, _)| filter.is_none_or(|f| name.contains(f.as_str()))) {
+        let ok = catch_unwind(AssertUnwindSafe(test)).is_ok();
+        println!("test {name} ... {}", if ok { "ok" } else { "FAILED" });
+        if !ok {
+            failed.push(name);
+        }
+    }
+    if !failed.is_empty() {
+        eprintln!("failed: {failed:?}");
+        std::process::exit(1);
+    }
+}

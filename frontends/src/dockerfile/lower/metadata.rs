@@ -1,0 +1,230 @@
+//! Instructions that change the image's config only (and WORKDIR, which makes a directory too).
+
+use routerpack_graph::file::{Action, FileOp, Owner};
+use routerpack_graph::image::{Empty, Healthcheck as Check};
+
+use super::super::ast::Word;
+use super::super::expand::Environment;
+use super::super::instruction::{ArgDefinition, Command, CommandLine, Healthcheck, KeyValue};
+use super::error::{Fault, LowerError};
+use super::pass::{Current, Walk};
+use super::plan::Step;
+use super::state::State;
+use super::variables::split_pair;
+use super::{expose, golang, path, signal};
+
+impl Walk<'_> {
+    /// Any instruction but RUN, COPY, ADD and WORKDIR.
+    pub(super) fn metadata(&self, state: &mut State, current: &mut Current, step: &Step) -> Result<(), LowerError> {
+        let expand = |state: &State, word: &Word| self.expand(state, step, &word.text);
+        let text = match &step.instruction.command {
+            Command::Env(pairs) => {
+                let pairs = self.pairs(state, step, pairs)?;
+                for (name, value) in &pairs {
+                    state.env.set(name, value);
+                    set_env(&mut state.image.config.env, name, value);
+                }
+                history("ENV", &pairs)
+            }
+            Command::Label(pairs) => {
+                let pairs = self.pairs(state, step, pairs)?;
+                state.image.config.labels.extend(pairs.iter().cloned());
+                history("LABEL", &pairs)
+            }
+            Command::Arg(definitions) => self.arg(state, step, definitions)?,
+            Command::Cmd(command) => {
+                let args = arguments(state, command);
+                let text = format!("CMD {}", golang::quoted_list(&args));
+                state.image.config.cmd = args;
+                state.image.config.args_escaped = true;
+                current.has_cmd = true;
+                text
+            }
+            Command::Entrypoint(command) => {
+                let args = arguments(state, command);
+                let text = format!("ENTRYPOINT {}", golang::quoted_list(&args));
+                state.image.config.entrypoint = args;
+                // An inherited CMD was meant for the inherited ENTRYPOINT.
+                if !current.has_cmd {
+                    state.image.config.cmd.clear();
+                }
+                text
+            }
+            Command::Expose(words) => {
+                let mut ports = Vec::new();
+                for word in words {
+                    let expander = self.pass.expander();
+                    let expansion = expander.expand(&word.text, &state.env);
+                    let words = expansion.map_err(|error| LowerError::new(step.span, Fault::Expand(error)))?.words;
+                    for written in words {
+                        let parsed = expose::ports(&written);
+                        let error = |reason| LowerError::new(step.span, Fault::Port(reason));
+                        ports.extend(parsed.map_err(error)?);
+                    }
+                }
+                state.image.config.exposed_ports.extend(ports.iter().map(|port| (port.clone(), Empty {})));
+                format!("EXPOSE {}", golang::plain_list(&ports))
+            }
+            Command::User(word) => {
+                let user = expand(state, word)?;
+                state.user.clone_from(&user);
+                state.image.config.user.clone_from(&user);
+                format!("USER {user}")
+            }
+            Command::Volume(words) => {
+                let volumes: Vec<String> = words.iter().map(|word| expand(state, word)).collect::<Result<_, _>>()?;
+                if volumes.iter().any(String::is_empty) {
+                    return Err(LowerError::new(step.span, Fault::BlankVolume));
+                }
+                state.image.config.volumes.extend(volumes.iter().map(|volume| (volume.clone(), Empty {})));
+                format!("VOLUME {}", golang::plain_list(&volumes))
+            }
+            Command::Stopsignal(word) => {
+                let written = expand(state, word)?;
+                if !signal::is_known(&written) {
+                    let error = LowerError::new(step.span, Fault::Signal(written));
+                    return Err(error.help("give a number or a name such as SIGTERM"));
+                }
+                state.image.config.stop_signal.clone_from(&written);
+                format!("STOPSIGNAL {written}")
+            }
+            Command::Shell(words) => {
+                let shell: Vec<String> = words.iter().map(|word| word.text.clone()).collect();
+                let text = format!("SHELL {}", golang::plain_list(&shell));
+                state.image.config.shell = shell;
+                text
+            }
+            Command::Healthcheck(check) => {
+                let check = healthcheck(check);
+                let text = format!("HEALTHCHECK {}", golang::healthcheck(&check));
+                state.image.config.healthcheck = Some(check);
+                text
+            }
+            Command::Maintainer(name) => {
+                state.image.author.clone_from(&name.text);
+                format!("MAINTAINER {name}")
+            }
+            Command::Onbuild(onbuild) => {
+                state.image.config.on_build.push(onbuild.expression.clone());
+                return Ok(());
+            }
+            // FROM is the stage itself; the rest makes ops.
+            Command::From(_) | Command::Run(_) | Command::Copy(_) | Command::Add(_) | Command::Workdir(_) => {
+                return Ok(());
+            }
+        };
+        state.commit(text, false);
+        Ok(())
+    }
+
+    pub(super) fn workdir(
+        &self,
+        state: &mut State,
+        current: &mut Current,
+        step: &Step,
+        word: &Word,
+    ) -> Result<(), LowerError> {
+        let wanted = self.expand(state, step, &word.text)?;
+        let dir = path::workdir(&state.image.config.working_dir, &wanted);
+        state.image.config.working_dir.clone_from(&dir);
+        state.dir.clone_from(&dir);
+        let layer = dir != "/";
+        if layer {
+            let user = &state.image.config.user;
+            let action = Action::Mkdir {
+                path: path::clean(&dir),
+                mode: 0o755,
+                parents: true,
+                owner: (!user.is_empty()).then(|| Owner::parse(user)),
+                timestamp: self.pass.timestamp(),
+            };
+            let text = self.display(&step.instruction.original, &state.env, false);
+            let title = current.titles.next(&text, step.onbuild, &state.platform, &state.env);
+            // The cache is never ignored here: making a directory twice comes out the same.
+            let constraints = self.constraints(state, current, step, &title).ignoring_cache(false);
+            let output = FileOp::on(state.root.take()).then(action).output(&constraints);
+            state.root = Some(output.map_err(|error| LowerError::new(step.span, error.into()))?);
+        }
+        state.commit(format!("WORKDIR {dir}"), layer);
+        Ok(())
+    }
+
+    /// Expands all pairs in the environment before the instruction.
+    fn pairs(&self, state: &State, step: &Step, pairs: &[KeyValue]) -> Result<Vec<(String, String)>, LowerError> {
+        let expand = |word: &Word| self.expand(state, step, &word.text);
+        pairs.iter().map(|pair| Ok((expand(&pair.key)?, expand(&pair.value)?))).collect()
+    }
+
+    /// ARG: a build argument's value, else the default, else that of the ARG before the first FROM. The
+    /// default isn't looked at when it isn't needed. Gives the history's text.
+    fn arg(&self, state: &mut State, step: &Step, definitions: &[ArgDefinition]) -> Result<String, LowerError> {
+        let mut text = String::from("ARG");
+        for definition in definitions {
+            let name = definition.name.as_str();
+            let value = match (self.pass.options.build_args.get(name), &definition.value) {
+                (Some(value), _) => Some(value.clone()),
+                (None, Some(word)) => Some(self.expand(state, step, &word.text)?),
+                (None, None) => self.pass.globals.get(name).map(str::to_string),
+            };
+            text.push(' ');
+            text.push_str(name);
+            if let Some(value) = &value {
+                state.env.set(name, value);
+                text.push('=');
+                text.push_str(value);
+            }
+            state.args.push((name.to_string(), value));
+        }
+        Ok(text)
+    }
+}
+
+/// A command as it is kept: the shell form behind the shell.
+pub(super) fn arguments(state: &State, command: &CommandLine) -> Vec<String> {
+    let words: Vec<String> = command.arguments.iter().map(|word| word.text.clone()).collect();
+    if command.shell { with_shell(state, &words.join(" ")) } else { words }
+}
+
+/// The shell and what it is given.
+pub(super) fn with_shell(state: &State, script: &str) -> Vec<String> {
+    let mut args = match (&state.image.config.shell[..], state.image.os.as_str()) {
+        ([], "windows") => vec!["cmd".into(), "/S".into(), "/C".into()],
+        ([], _) => vec!["/bin/sh".into(), "-c".into()],
+        (shell, _) => shell.to_vec(),
+    };
+    args.push(script.to_string());
+    args
+}
+
+fn healthcheck(check: &Healthcheck) -> Check {
+    let words = |command: &CommandLine| command.arguments.iter().map(|word| word.text.clone()).collect::<Vec<_>>();
+    let test = match &check.command {
+        None => vec!["NONE".to_string()],
+        Some(command) => {
+            let kind = if command.shell { "CMD-SHELL" } else { "CMD" };
+            [vec![kind.to_string()], words(command)].concat()
+        }
+    };
+    Check {
+        test,
+        interval: check.interval,
+        timeout: check.timeout,
+        start_period: check.start_period,
+        start_interval: check.start_interval,
+        retries: check.retries,
+    }
+}
+
+/// A variable keeps its place in an image's list.
+fn set_env(env: &mut Vec<String>, name: &str, value: &str) {
+    let pair = format!("{name}={value}");
+    match env.iter_mut().find(|pair| split_pair(pair).0 == name) {
+        Some(old) => *old = pair,
+        None => env.push(pair),
+    }
+}
+
+fn history(keyword: &str, pairs: &[(String, String)]) -> String {
+    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+    format!("{keyword}{}", pairs.concat())
+}

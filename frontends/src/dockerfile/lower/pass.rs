@@ -1,0 +1,295 @@
+//! One walk over the needed stages, bottom-up: every step becomes an op.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use routerpack_graph::source::Image;
+use routerpack_graph::{Constraints, Output, SourceLocation, SourceMap, pb};
+
+use super::super::ast::Dockerfile;
+use super::super::expand::{Environment, Expander, Quotes};
+use super::super::instruction::Command;
+use super::super::span::{LineRange, Span};
+use super::bases::Resolutions;
+use super::contexts;
+use super::error::{Fault, LowerError};
+use super::options::{DEFAULT_PATH, Options};
+use super::plan::{Base, Plan, Step};
+use super::resolver::Context;
+use super::state::{Owner, Paths, State, Titles};
+use super::variables::{Variables, split_pair};
+
+/// The description key of an instruction's own text.
+const COMMAND: &str = "com.docker.dockerfile.v1.command";
+
+/// The most bytes that the variables of a stage may have. Linux starts no program with more than a
+/// quarter of its stack limit in arguments and variables, 2 MiB as a rule.
+const MAX_ENVIRONMENT: usize = 2 << 20;
+
+/// The most bytes that the history of all stages may have.
+const MAX_HISTORY: usize = 16 << 20;
+
+/// Everything that is settled before the walk.
+#[derive(Clone)]
+pub(super) struct Pass<'a> {
+    pub file: &'a Dockerfile,
+    pub options: &'a Options,
+    pub plan: &'a Plan,
+    pub resolutions: &'a Resolutions,
+    pub reachable: &'a [bool],
+    pub globals: &'a Variables,
+    /// Seconds.
+    pub epoch: Option<i64>,
+    pub map: Arc<SourceMap>,
+    /// What is used of each directory; empty in the first walk.
+    pub paths: Paths,
+}
+
+/// The walk.
+pub(super) struct Walk<'a> {
+    pub pass: &'a Pass<'a>,
+    /// The stages that are finished.
+    pub done: BTreeMap<usize, State>,
+    /// What has been used of each directory.
+    pub used: Paths,
+    /// The main context.
+    pub context: Option<Output>,
+    /// The bytes of all history lines.
+    written: usize,
+}
+
+/// The stage that is being lowered, besides its [`State`].
+pub(super) struct Current {
+    pub index: usize,
+    pub label: String,
+    pub titles: Titles,
+    pub ignore_cache: bool,
+    /// CMD was set in this stage, so ENTRYPOINT keeps it.
+    pub has_cmd: bool,
+}
+
+impl Pass<'_> {
+    /// Lowers all stages that are needed; gives the target's state, and the paths that were used.
+    pub(super) fn run(&self) -> Result<(State, Paths), LowerError> {
+        let mut walk =
+            Walk { pass: self, done: BTreeMap::new(), used: Paths::default(), context: self.context(), written: 0 };
+        let needed = (0..self.reachable.len()).filter(|index| self.reachable[*index]);
+        // What isn't a stage of its own has no needs, and others need it.
+        let (ready, own): (Vec<_>, Vec<_>) = needed.partition(|index| {
+            let stage = &self.plan.stages[*index];
+            stage.implicit || stage.replaced_by.is_some()
+        });
+        for index in ready {
+            let state = walk.start(index, &mut Titles::default());
+            walk.done.insert(index, state);
+        }
+        for index in own {
+            let state = walk.stage(index)?;
+            walk.done.insert(index, state);
+        }
+        let target = self.plan.target;
+        walk.used.add(self.owner(target), "/");
+        let used = std::mem::take(&mut walk.used);
+        let mut history = Vec::new();
+        for index in self.bases(target) {
+            let lines = walk.done.get_mut(&index).map(|state| std::mem::take(&mut state.image.history));
+            history.push(lines.unwrap_or_default());
+        }
+        match walk.done.remove(&target) {
+            Some(mut state) => {
+                state.image.history = history.into_iter().rev().flatten().collect();
+                Ok((state, used))
+            }
+            None => Err(LowerError::new(Span::default(), Fault::UnknownTarget(self.plan.label(target)))),
+        }
+    }
+
+    /// A stage, the stage that it starts from, and so on down.
+    fn bases(&self, index: usize) -> impl Iterator<Item = usize> {
+        std::iter::successors(Some(index), |index| {
+            let stage = &self.plan.stages[*index];
+            match (stage.base, &stage.replaced_by) {
+                (Base::Stage(base), None) => Some(base),
+                _ => None,
+            }
+        })
+    }
+
+    /// The stage at the bottom of a stage: what that one starts from is what they all use.
+    pub(super) fn owner(&self, index: usize) -> Owner {
+        Owner::Stage(self.bases(index).last().unwrap_or(index))
+    }
+
+    /// The main context.
+    fn context(&self) -> Option<Output> {
+        let paths = self.paths.followed(Owner::Main);
+        contexts::output(&self.options.context, None, paths, self.options.target_platform())
+    }
+
+    /// Where in the file something is.
+    pub(super) fn location(&self, lines: &[LineRange]) -> SourceLocation {
+        let at = |line: usize| Some(pb::Position { line: line.try_into().unwrap_or(i32::MAX), character: 0 });
+        let ranges = lines.iter().map(|lines| pb::Range { start: at(lines.start), end: at(lines.end) }).collect();
+        SourceLocation { map: self.map.clone(), ranges }
+    }
+
+    /// The time for files and directories that steps make, in nanoseconds.
+    pub(super) fn timestamp(&self) -> Option<i64> {
+        self.epoch.map(|seconds| seconds.saturating_mul(1_000_000_000))
+    }
+
+    pub(super) fn expander(&self) -> Expander {
+        Expander::new(self.file.escape)
+    }
+}
+
+impl Walk<'_> {
+    /// A stage before its first instruction.
+    fn start(&mut self, index: usize, titles: &mut Titles) -> State {
+        let pass = self.pass;
+        let stage = &pass.plan.stages[index];
+        let created = created(pass.epoch);
+        if let (Base::Stage(base), None) = (stage.base, &stage.replaced_by)
+            && let Some(state) = self.done.get(&base)
+        {
+            let mut state = state.clone();
+            state.image.config.on_build.clear();
+            // Each stage keeps its own lines: with all of them in each, memory would grow with the square.
+            state.image.history.clear();
+            return state;
+        }
+        // Every needed stage that doesn't start from another one has been resolved.
+        let resolution = &pass.resolutions[&index];
+        let platform = resolution.platform.clone();
+        let mut env = Variables::default();
+        for pair in &resolution.image.config.env {
+            let (name, value) = split_pair(pair);
+            env.set(name, value);
+        }
+        let paths = pass.paths.followed(Owner::Stage(index));
+        let root = match (&resolution.context, &resolution.context_name) {
+            (Context::Image(image), None) => {
+                let reference = contexts::pinned(&image.reference, image.digest.as_ref());
+                let title = titles.next(&format!("FROM {reference}"), false, &platform, &Variables::default());
+                let constraints = Constraints::on(&platform).named(title).located(pass.location(&stage.lines));
+                let constraints = match stage.original.is_empty() {
+                    true => constraints,
+                    false => constraints.described(COMMAND, &stage.original),
+                };
+                Some(Image::new(reference).output(&constraints))
+            }
+            (context, name) => contexts::output(context, name.as_deref(), paths, &platform),
+        };
+        let mut image = resolution.image.clone();
+        image.config.on_build.clear();
+        State { root, image, env, dir: "/".into(), user: String::new(), platform, args: Vec::new(), created }
+    }
+
+    fn stage(&mut self, index: usize) -> Result<State, LowerError> {
+        let pass = self.pass;
+        let stage = &pass.plan.stages[index];
+        let counts = |step: &&Step| {
+            let command = &step.instruction.command;
+            matches!(command, Command::Run(_) | Command::Copy(_) | Command::Add(_) | Command::Workdir(_))
+        };
+        let total = stage.steps.iter().filter(counts).count() + usize::from(stage.base == Base::Image);
+        let label = pass.plan.label(index);
+        let mut titles = Titles { stage: label.clone(), total, index: 0, platform: pass.options.multi_platform };
+        let mut state = self.start(index, &mut titles);
+
+        let has_path = state.image.config.env.iter().any(|pair| split_pair(pair).0 == "PATH");
+        if !has_path && state.platform.os != "windows" {
+            state.image.config.env.push(format!("PATH={DEFAULT_PATH}"));
+        }
+        for pair in &state.image.config.env {
+            let (name, value) = split_pair(pair);
+            state.env.set(name, value);
+        }
+        if !state.image.config.working_dir.is_empty() {
+            let dir = super::path::workdir("/", &state.image.config.working_dir);
+            state.dir.clone_from(&dir);
+            state.image.config.working_dir = dir;
+        }
+        state.user = state.image.config.user.clone();
+
+        let ignore_cache = pass.options.ignores_cache(&stage.name);
+        let mut current = Current { index, label, titles, ignore_cache, has_cmd: false };
+        for step in &stage.steps {
+            self.step(&mut state, &mut current, step)?;
+        }
+        Ok(state)
+    }
+
+    fn step(&mut self, state: &mut State, current: &mut Current, step: &Step) -> Result<(), LowerError> {
+        let lines = state.image.history.len();
+        match &step.instruction.command {
+            Command::Run(run) => self.run(state, current, step, run)?,
+            Command::Copy(copy) => self.copy(state, current, step, copy)?,
+            Command::Add(add) => self.add(state, current, step, add)?,
+            Command::Workdir(path) => self.workdir(state, current, step, path)?,
+            _ => self.metadata(state, current, step)?,
+        }
+        // Values that double from line to line would fill the memory long before the disk.
+        self.written += state.image.history[lines..].iter().map(|line| line.created_by.len()).sum::<usize>();
+        if state.env.size() > MAX_ENVIRONMENT || self.written > MAX_HISTORY {
+            let error = LowerError::new(step.span, Fault::TooLarge);
+            return Err(error.help("look for a variable that is made of itself"));
+        }
+        Ok(())
+    }
+
+    /// A word with its variables and without its quotes.
+    pub(super) fn expand(&self, state: &State, step: &Step, text: &str) -> Result<String, LowerError> {
+        match self.pass.expander().expand(text, &state.env) {
+            Ok(expansion) => Ok(expansion.text),
+            Err(error) => Err(LowerError::new(step.span, Fault::Expand(error))),
+        }
+    }
+
+    /// An instruction's text for people: variables replaced where that is possible, the keyword in capitals.
+    pub(super) fn display(&self, text: &str, env: &impl Environment, keep: bool) -> String {
+        let expander = match keep {
+            true => Expander { quotes: Quotes::Keep, keep_unset: true, ..self.pass.expander() },
+            false => self.pass.expander(),
+        };
+        let text = expander.expand(text, env).map_or_else(|_| text.to_string(), |expansion| expansion.text);
+        match text.split_once(' ') {
+            Some((keyword, rest)) => format!("{} {rest}", keyword.to_uppercase()),
+            None => text.to_uppercase(),
+        }
+    }
+
+    /// Constraints for the op of a step.
+    pub(super) fn constraints(&self, state: &State, current: &Current, step: &Step, title: &str) -> Constraints {
+        Constraints::on(&state.platform)
+            .named(title)
+            .located(self.pass.location(&step.lines))
+            .ignoring_cache(current.ignore_cache)
+    }
+
+    /// The same with the instruction's own text.
+    pub(super) fn described(&self, state: &State, current: &Current, step: &Step, title: &str) -> Constraints {
+        self.constraints(state, current, step, title).described(COMMAND, &step.instruction.original)
+    }
+}
+
+/// `SOURCE_DATE_EPOCH`, from the build arguments or from an ARG before the first FROM.
+pub(super) fn epoch(file: &Dockerfile, options: &Options, globals: &Variables) -> Result<Option<i64>, LowerError> {
+    const NAME: &str = "SOURCE_DATE_EPOCH";
+    let value = options.build_args.get(NAME).map(String::as_str).or_else(|| globals.get(NAME)).unwrap_or_default();
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let seconds = value.parse().ok().filter(|seconds| jiff::Timestamp::from_second(*seconds).is_ok());
+    let definition = file.global_definitions().find(|(_, definition)| definition.name.as_str() == NAME);
+    let span = definition.map_or(file.stages[0].instruction.span, |(instruction, _)| instruction.span);
+    seconds.map(Some).ok_or_else(|| {
+        let error = LowerError::new(span, Fault::Epoch(value.into()));
+        error.help("give it as whole seconds since 1970; the date of a context or a stage isn't taken yet")
+    })
+}
+
+/// The time as an image config has it.
+fn created(epoch: Option<i64>) -> Option<String> {
+    epoch.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()).map(|time| time.to_string())
+}

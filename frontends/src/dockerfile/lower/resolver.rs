@@ -1,0 +1,61 @@
+//! The one thing that lowering asks the outside world for: what is behind a name.
+
+use routerpack_graph::source::{Git, Http};
+use routerpack_graph::{Digest, ImageConfig, Output, Platform};
+
+/// Why a name leads nowhere. The message should say what to do.
+pub type ResolveError = Box<dyn std::error::Error + Send + Sync>;
+
+/// An image that was found.
+#[derive(Clone, Debug)]
+pub struct ResolvedImage {
+    /// The full reference, `docker.io/library/alpine:latest`. A resolver may answer with another one than
+    /// it was asked for (a mirror, a policy).
+    pub reference: String,
+    /// What the reference is pinned to: the digest of the manifest or of the index above it. `None` keeps
+    /// the reference as it is.
+    pub digest: Option<Digest>,
+    /// The config file's bytes.
+    pub config: Vec<u8>,
+}
+
+/// What a build context is: a directory, an image, a repository.
+#[derive(Clone, Debug)]
+pub enum Context {
+    /// Nothing.
+    Empty,
+    /// A directory of the client.
+    Local {
+        /// The name under which the executor is handed it.
+        name: String,
+        /// The patterns of its ignore file.
+        exclude: Vec<String>,
+    },
+    /// An image of a registry.
+    Image(ResolvedImage),
+    /// An image of a local store: an OCI layout, a docker-archive, a root file system.
+    Store {
+        /// The store's name; the executor is handed it under this name.
+        name: String,
+        /// The manifest.
+        digest: Digest,
+        /// The config file's bytes.
+        config: Vec<u8>,
+    },
+    /// A checkout.
+    Git(Box<Git>),
+    /// A file.
+    Http(Box<Http>),
+    /// What another definition makes.
+    Output(Option<Output>, Option<Box<ImageConfig>>),
+}
+
+/// Finds images and contexts. Called from several threads at once, with each question at most once per
+/// lowering.
+pub trait Resolver: Sync {
+    /// The image behind a full reference, for a platform.
+    fn image(&self, reference: &str, platform: &Platform) -> Result<ResolvedImage, ResolveError>;
+
+    /// The named context of this name, one of [`super::Options::contexts`], for a platform.
+    fn context(&self, name: &str, platform: &Platform) -> Result<Context, ResolveError>;
+}

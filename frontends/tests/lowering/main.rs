@@ -1,0 +1,10 @@
+//! Dockerfiles in, graphs and image configs out.
+
+mod configs;
+mod copies;
+mod faults;
+mod graphs;
+mod properties;
+mod runs;
+mod stages;
+mod world;
