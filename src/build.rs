@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use routerpack_builder::{Builder, Built, Cache, Local, Part, Request, Secret, Strata, StratumId, request};
+use routerpack_builder::{Builder, Built, Cache, Local, Part, Request, Secret, Strata, StratumId, events::Events, request};
 use routerpack_frontends::dockerfile::{
     Diagnostic, Dockerfile, Severity,
     lower::{self, Context, Lowered, Options},
@@ -52,7 +52,7 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let context = main_context(args, &source, &output, &cache, &progress)?;
     resolver.locals.extend(context.map(|local| ("context".to_string(), local)));
 
-    let host = machine::host(&cache, can_chown)?;
+    let host = machine::host(&cache)?;
     if !can_chown {
         progress.line(
             "note: this user has no ids in /etc/subuid, so steps see root's only: chown and USER in RUN fail, owners of COPY and of \
@@ -177,10 +177,8 @@ fn read_dockerfile(args: &BuildArgs) -> Result<Source, Failure> {
     if bytes.len() as u64 > MAX_DOCKERFILE {
         return Err(Failure::new(format!("{file}: it is larger than {MAX_DOCKERFILE} bytes, so it is no Dockerfile")));
     }
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
-        Failure::new(format!("{file}:{line}: it is not UTF-8 text"))
-    })?;
+    // BuildKit takes any bytes; what is not UTF-8 can only be inside a word, and shows as a replacement.
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     Ok(Source { file, path, text })
 }
 
@@ -312,8 +310,12 @@ impl Packing<'_> {
             None => (self.output.format, self.output.dest.clone()),
         };
         let summary = self.write(lowered, built, format, &dest)?;
-        for warning in summary.warnings.to_string().lines() {
-            routerpack_builder::events::Events::warning(self.progress, warning);
+        for warning in &summary.warnings.list {
+            self.progress.warning(&warning.to_string());
+        }
+        let unlisted = summary.warnings.count - summary.warnings.list.len() as u64;
+        if unlisted > 0 {
+            self.progress.warning(&format!("{unlisted} more of this kind"));
         }
         if let (Some(_), Dest::Path(path)) = (&loading, &dest) {
             let by = load::load(path)?;

@@ -42,19 +42,18 @@ pub fn cache_dir(cli: &Cli) -> Result<PathBuf, Failure> {
 pub fn become_root() -> Result<bool, Failure> {
     let name = variable("USER").or_else(|| variable("LOGNAME"));
     let ids = routerpack_sandbox::enter::enter(name.as_deref()).map_err(Failure::new)?;
-    Ok(ids.has_ranges())
+    Ok(!ids.is_single())
 }
 
 /// What steps can have here.
-pub fn host(cache: &Cache, can_chown: bool) -> Result<Host, Failure> {
+pub fn host(cache: &Cache) -> Result<Host, Failure> {
     let facts = probe::probe(cache.dir()).map_err(Failure::new)?;
     let dirs = emulator_dirs();
     Ok(Host {
         platform: emulators::host_platform(),
         emulators: emulators::find(&dirs),
         emulator_dirs: dirs,
-        resolv_conf: names::host_resolv_conf(),
-        can_chown,
+        resolv_conf: names::host_resolv_conf().unwrap_or_default(),
         facts,
     })
 }
@@ -89,7 +88,7 @@ pub fn sources(cache: &Path, insecure: &[String]) -> Config {
     config.ca_files = variable("SSL_CERT_FILE").map(PathBuf::from).into_iter().collect();
     config.insecure_hosts = insecure.to_vec();
     let proxy = |upper: &str| variable(upper).or_else(|| variable(&upper.to_lowercase()));
-    config.proxy = Proxy { http: proxy("HTTP_PROXY"), https: proxy("HTTPS_PROXY"), none: proxy("NO_PROXY") };
+    config.proxy = Proxy { http: proxy("HTTP_PROXY"), https: proxy("HTTPS_PROXY"), no_proxy: proxy("NO_PROXY") };
     config
 }
 

@@ -27,7 +27,6 @@ pub enum Mode {
 /// Listens to a build and shows it.
 pub struct Progress {
     mode: Mode,
-    start: Instant,
     screen: MultiProgress,
     tasks: Mutex<Tasks>,
 }
@@ -64,7 +63,7 @@ impl Progress {
             Mode::Auto => Mode::Plain,
             other => other,
         };
-        Self { mode, start: Instant::now(), screen: MultiProgress::new(), tasks: Mutex::default() }
+        Self { mode, screen: MultiProgress::new(), tasks: Mutex::default() }
     }
 
     /// A line of its own, above what moves; not in quiet mode.
@@ -89,11 +88,6 @@ impl Progress {
         let bar = self.screen.add(bytes_bar(name, total));
         bar.enable_steady_tick(Duration::from_millis(120));
         bar
-    }
-
-    /// Seconds since the build began.
-    pub fn elapsed(&self) -> Duration {
-        self.start.elapsed()
     }
 
     fn step_line(&self, number: usize, open: &Open, line: &[u8]) {

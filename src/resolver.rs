@@ -114,7 +114,7 @@ impl Resolver for SourceResolver {
 /// The patterns of an ignore file, if it is there.
 pub fn ignore_file(path: &Path) -> Result<Option<Vec<String>>, String> {
     match std::fs::read(path) {
-        Ok(bytes) => ignorefile::read(&bytes).map(Some).map_err(|e| format!("{}: {e}", path.display())),
+        Ok(bytes) => ignorefile::read(&String::from_utf8_lossy(&bytes)).map(Some).map_err(|e| format!("{}: {e}", path.display())),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(format!("{}: {e}", path.display())),
     }
