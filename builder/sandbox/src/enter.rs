@@ -120,11 +120,17 @@ fn parse_ranges(text: &str, name: Option<&str>, uid: u32) -> Vec<(u32, u32)> {
         .collect()
 }
 
+/// Root, and not just of a user namespace.
+fn is_real_root() -> bool {
+    rustix::process::geteuid().is_root()
+        && IdMap::current().is_ok_and(|ids| ids.uids == [IdRange { inside: 0, outside: 0, count: u32::MAX }])
+}
+
 /// Why there is no user namespace, in words, with the command that mends it.
 pub(crate) fn diagnose(error: &io::Error) -> Error {
     let sysctl = |path: &str| std::fs::read_to_string(format!("/proc/sys/{path}")).ok().map(|s| s.trim().to_string());
     let (reason, mend) = if sysctl("kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1")
-        && !rustix::process::geteuid().is_root()
+        && !is_real_root()
     {
         (
             "AppArmor restricts user namespaces of ordinary users (Ubuntu 24.04)".to_string(),

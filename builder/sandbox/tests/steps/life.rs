@@ -18,6 +18,7 @@ pub const TESTS: &[Test] = &[
     ("a_killed_caller_takes_its_steps_along", a_killed_caller_takes_its_steps_along),
     ("a_killed_runner_takes_its_step_along", a_killed_runner_takes_its_step_along),
     ("input_and_many_at_once", input_and_many_at_once),
+    ("a_shell_on_a_terminal", a_shell_on_a_terminal),
 ];
 
 /// Processes of this machine whose command line contains `mark`.
@@ -147,4 +148,48 @@ fn input_and_many_at_once() {
     // Nobody else's terminal: a step has its own session.
     let _ = Command::new("true").process_group(0).status();
     assert_ne!(crate::image::output(&image.sh("cat /proc/self/stat")).split(' ').nth(5), Some("0"));
+}
+
+/// A shell on the caller's terminal; see `main`.
+pub fn shell_main() {
+    let image = Image::busybox();
+    let mut step = image.sh("");
+    step.args = vec!["sh".into(), "-i".into()];
+    step.terminal = true;
+    let fd = |n: i32| fs::File::options().read(true).write(true).open(format!("/proc/self/fd/{n}")).unwrap();
+    let streams = Streams { stdin: Some(fd(0).into()), stdout: fd(1).into(), stderr: fd(2).into() };
+    let status = spawn(&step, streams).unwrap().wait().unwrap();
+    // The terminal is the caller's again: a background process would be stopped here.
+    println!("ended {}", status.code());
+}
+
+fn a_shell_on_a_terminal() {
+    let program = std::env::current_exe().unwrap();
+    let mut script = Command::new("script")
+        .args(["-qec", &format!("{} --shell", program.display()), "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = script.stdin.take().unwrap();
+    let mut screen = script.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        screen.read_to_string(&mut text).map(|_| text)
+    });
+    let mut type_in = |text: &str| {
+        std::io::Write::write_all(&mut keys, text.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+    };
+    type_in("test -t 0 && echo is-a-$((1+1))-terminal\n");
+    // Ctrl-C ends what runs in the shell, not the shell and not the caller.
+    type_in("sleep 98706\n");
+    until("98706", 1);
+    type_in("\x03");
+    until("98706", 0);
+    type_in("exit 5\n");
+    assert!(script.wait().unwrap().success());
+    let text = reader.join().unwrap().unwrap();
+    assert!(text.contains("is-a-2-terminal") && text.contains("ended 5"), "{text}");
+    assert!(!text.contains("job control turned off"), "{text}");
 }

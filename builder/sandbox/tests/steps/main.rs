@@ -4,6 +4,7 @@
 //! An argument filters the tests by name.
 
 mod emulation;
+mod fallbacks;
 mod image;
 mod isolation;
 mod life;
@@ -20,13 +21,20 @@ fn main() {
     if args.iter().any(|a| a == "--doomed-caller") {
         return life::doomed_caller();
     }
+    if args.iter().any(|a| a == "--shell") {
+        return life::shell_main();
+    }
+    if args.iter().any(|a| a == "--facts") {
+        return fallbacks::facts_main();
+    }
     if let [flag, scenario] = &args[..]
         && flag == "--as-nobody"
     {
         return ordinary::as_nobody_main(scenario);
     }
     let filter = args.iter().find(|a| !a.starts_with('-'));
-    let tests: Vec<Test> = [isolation::TESTS, emulation::TESTS, mounts::TESTS, life::TESTS, ordinary::TESTS].concat();
+    let tests: Vec<Test> =
+        [isolation::TESTS, emulation::TESTS, mounts::TESTS, life::TESTS, ordinary::TESTS, fallbacks::TESTS].concat();
     if args.iter().any(|a| a == "--list") {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
         return;
