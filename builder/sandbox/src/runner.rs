@@ -37,6 +37,7 @@ pub fn hook() {
 }
 
 fn serve() -> std::io::Result<()> {
+    sys::close_others_on_exec()?;
     let caller = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty());
     let (request, mut fds) = channel::receive_with::<Request>(&caller)?;

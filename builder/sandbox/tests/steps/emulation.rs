@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use routerpack_graph::platform::Platform;
 use routerpack_sandbox::elf::{self, tiny_32};
-use routerpack_sandbox::{Emulation, Status, emulators, probe};
+use routerpack_sandbox::{Emulation, Isolation, Status, emulators, probe};
 
 use crate::Test;
 use crate::image::{Image, output, run};
@@ -14,6 +14,8 @@ pub const TESTS: &[Test] = &[
     ("newer_code_dies_on_older_cpus", newer_code_dies_on_older_cpus),
     ("emulation_is_invisible", emulation_is_invisible),
     ("native_steps_run_nothing_foreign", native_steps_run_nothing_foreign),
+    ("native_32_bit_programs_run", native_32_bit_programs_run),
+    ("an_emulator_is_never_the_machines", an_emulator_is_never_the_machines),
     ("missing_emulators_are_told", missing_emulators_are_told),
 ];
 
@@ -113,6 +115,32 @@ fn native_steps_run_nothing_foreign() {
     let mut step = image.sh("");
     step.args = vec!["plain".into()];
     assert!(run(&step).unwrap_err().to_string().contains("exec format error"));
+}
+
+fn native_32_bit_programs_run() {
+    let image = Image::busybox();
+    // xor eax, eax; inc eax; mov ebx, 9; int 0x80
+    let file = tiny_32(elf::EM_386, b"\x31\xc0\x40\xbb\x09\0\0\0\xcd\x80");
+    let path = image.base().join("bin/old");
+    std::fs::write(&path, file).unwrap();
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut step = image.sh("");
+    step.args = vec!["old".into()];
+    let facts = probe::probe(&std::env::temp_dir()).unwrap();
+    match run(&step) {
+        Ok((status, _)) => assert!(facts.runs_32_bit && status == Status::Exited(9), "{status:?}"),
+        Err(error) => assert!(!facts.runs_32_bit, "{error}"),
+    }
+    let old = Platform::new("linux", "386", "");
+    assert_eq!(emulators::is_native(&old, &facts), facts.runs_32_bit);
+}
+
+fn an_emulator_is_never_the_machines() {
+    let image = Image::busybox();
+    let mut step = image.sh("true");
+    step.emulation = emulation("linux/arm/v7");
+    step.isolation = Isolation::Namespaces;
+    assert!(run(&step).unwrap_err().to_string().contains("user namespace only"));
 }
 
 fn missing_emulators_are_told() {

@@ -73,7 +73,7 @@ fn capabilities_and_calls_are_dockers() {
     step.user = "web".into();
     assert!(output(&step).contains("CapEff:\t0000000000000000"));
     // EPERM without a look at the arguments: the list, not the kernel.
-    for refused in ["mount -t tmpfs x /tmp", "hostname other", "mknod /dev/kmsg c 1 11"] {
+    for refused in ["mount -t tmpfs x /tmp", "hostname other", "mknod /dev/kmsg c 1 11", "unshare -r true"] {
         assert!(!run(&image.sh(refused)).unwrap().0.success(), "{refused}");
     }
     // File capabilities and set-id bits can be made, as packages do.

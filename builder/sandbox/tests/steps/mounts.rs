@@ -205,6 +205,9 @@ fn a_directory_in_place() {
     step.root = Root::Dir(base.clone());
     output(&step);
     assert_eq!(fs::read_to_string(base.join("tmp/x")).unwrap(), "x\n");
+    // A step that fails on the way there is tidied up after as well.
+    step.mounts.push(bind("/tmp/x", &base, ""));
+    assert!(run(&step).unwrap_err().to_string().contains("/tmp/x"));
     for stub in ["proc", "sys", "dev", "etc/hosts", "etc/resolv.conf", "mnt"] {
         assert!(!base.join(stub).exists(), "{stub}");
     }
