@@ -14,7 +14,7 @@ const BAD: Style = AnsiColor::Red.on_default();
 /// Prints what works here, what doesn't, and what to type. Ends with 1 if something is amiss.
 pub fn doctor(cli: &Cli) -> Result<ExitCode, Failure> {
     let uid = std::fs::metadata("/proc/self").map_or(0, |m| m.uid());
-    let name = machine::variable("USER").or_else(|| machine::variable("LOGNAME"));
+    let name = machine::user_name();
     let has_newuidmap = machine::path_dirs().iter().any(|dir| dir.join("newuidmap").exists());
     let ids = enter::enter(name.as_deref());
     let cache = Cache::open(&machine::cache_dir(cli)?).map_err(Failure::new)?;

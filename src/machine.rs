@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -40,9 +41,17 @@ pub fn cache_dir(cli: &Cli) -> Result<PathBuf, Failure> {
 /// Makes an ordinary user root of a user namespace of its own, so that all code after it is the same
 /// for everybody. Must come before any thread. Tells whether files can have owners.
 pub fn become_root() -> Result<bool, Failure> {
-    let name = variable("USER").or_else(|| variable("LOGNAME"));
-    let ids = routerpack_sandbox::enter::enter(name.as_deref()).map_err(Failure::new)?;
+    let ids = routerpack_sandbox::enter::enter(user_name().as_deref()).map_err(Failure::new)?;
     Ok(!ids.is_single())
+}
+
+/// The user's name: as the system has it, else as the environment says.
+pub fn user_name() -> Option<String> {
+    let uid = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let of_uid = |line: &&str| line.split(':').nth(2) == Some(&uid);
+    let name = passwd.lines().find(of_uid).and_then(|line| line.split(':').next()).map(str::to_string);
+    name.or_else(|| variable("USER")).or_else(|| variable("LOGNAME"))
 }
 
 /// What steps can have here.

@@ -50,6 +50,9 @@ pub enum Cause {
     /// The graph asks for something that is not here.
     #[error("{0}")]
     Unsupported(String),
+    /// Something in the cache is not what was put there; it has been removed.
+    #[error("{0} was damaged in the cache and has been removed\n  build again to make it anew")]
+    Damaged(String),
     /// The graph is no graph.
     #[error(transparent)]
     Definition(#[from] InvalidDefinition),

@@ -108,9 +108,9 @@ impl Executor<'_> {
         let _lock = cache.lock(&format!("op-{}", last.hex())).map_err(Cause::io("lock a result"))?;
         if !node.metadata.ignore_cache {
             for (n, key) in keys.iter().enumerate() {
-                if let Some(rootfs) = self.recorded(key) {
+                if let Some((rootfs, made)) = self.recorded(key) {
                     for earlier in &keys[..n] {
-                        self.record(earlier, &rootfs)?;
+                        self.record(earlier, &rootfs, made)?;
                     }
                     return Ok((rootfs, true));
                 }
@@ -122,23 +122,23 @@ impl Executor<'_> {
             false => last.clone(),
         };
         let rootfs = make(name)?;
+        let made = now();
         for key in &keys {
-            self.record(key, &rootfs)?;
+            self.record(key, &rootfs, made)?;
         }
         Ok((rootfs, false))
     }
 
-    fn recorded(&self, key: &Digest) -> Option<Rootfs> {
+    fn recorded(&self, key: &Digest) -> Option<(Rootfs, u64)> {
         let record: Record = self.strata().cache().record(format!("ops/{}.json", key.hex()))?;
         if !record.strata.iter().all(|id| self.strata().has(id)) {
             return None;
         }
         self.used(record.made);
-        Some(Rootfs::kept(record.strata))
+        Some((Rootfs::kept(record.strata), record.made))
     }
 
-    fn record(&self, key: &Digest, rootfs: &Rootfs) -> Result<(), Cause> {
-        let made = now();
+    fn record(&self, key: &Digest, rootfs: &Rootfs, made: u64) -> Result<(), Cause> {
         self.used(made);
         match rootfs.ids() {
             Some(strata) => self
@@ -188,7 +188,7 @@ impl Executor<'_> {
         if let Some(strata) = inputs.iter().map(Rootfs::ids).collect::<Option<Vec<_>>>() {
             let key: Vec<InputKey> = strata.into_iter().map(InputKey::Strata).collect();
             if !node.metadata.ignore_cache
-                && let Some(rootfs) = self.recorded(&keys::key(&node.op, &facts, &key))
+                && let Some((rootfs, _)) = self.recorded(&keys::key(&node.op, &facts, &key))
             {
                 return Ok((rootfs, true));
             }

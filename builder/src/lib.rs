@@ -56,8 +56,15 @@ pub struct Built {
 }
 
 impl Builder {
-    /// Solves the request's definition.
+    /// Solves the request's definition. What turns out damaged in the cache is made anew, once.
     pub fn build(&self, request: &Request) -> Result<Built, Error> {
+        match self.solve(request) {
+            Err(Error { cause: Cause::Damaged(_), .. }) => self.solve(request),
+            other => other,
+        }
+    }
+
+    fn solve(&self, request: &Request) -> Result<Built, Error> {
         let graph = request.definition.graph().map_err(Cause::from)?;
         let Some(target) = graph.target else {
             return Ok(Built { rootfs: Rootfs::default(), made: None }); // scratch

@@ -90,9 +90,14 @@ impl Strata {
         let dir = self.dir_of(id);
         let index = match id {
             StratumId::Layer(diff_id) => self.layer_index(&dir, diff_id)?,
-            StratumId::Snapshot(_) => read_index(&dir)?.ok_or_else(|| {
-                Cause::Unsupported(format!("{id} has vanished from the cache; build again to make it anew"))
-            })?,
+            StratumId::Snapshot(_) => match read_index(&dir)? {
+                Some(index) => index,
+                None => {
+                    // Out of the way, so that the step runs again.
+                    let _ = fs::remove_dir_all(&dir);
+                    return Err(Cause::Damaged(id.to_string()));
+                }
+            },
         };
         let stratum = match id {
             StratumId::Layer(_) => Stratum::Tar { file: dir.join("layer.tar"), index },
@@ -109,6 +114,9 @@ impl Strata {
         let _lock = self.cache.lock(&format!("layer-{}", diff_id.hex())).map_err(Cause::io("lock a layer"))?;
         if let Some(index) = read_index(dir)? {
             return Ok(index); // another build has just made it
+        }
+        if dir.exists() {
+            fs::remove_dir_all(dir).map_err(Cause::io("remove a damaged layer"))?;
         }
         let (image, n) = self.offered(diff_id).ok_or_else(|| {
             Cause::Unsupported(format!("layer {diff_id} is neither in the cache nor in an image of this build"))
@@ -157,6 +165,9 @@ impl Strata {
         let id = StratumId::Snapshot(name);
         let dir = self.dir_of(&id);
         fs::write(temp.join("index"), index.encode()).map_err(Cause::io("write an index"))?;
+        if dir.exists() && read_index(&dir)?.is_none() {
+            fs::remove_dir_all(&dir).map_err(Cause::io("remove a damaged snapshot"))?;
+        }
         self.cache.keep_dir(temp, &dir).map_err(Cause::io("keep a snapshot"))?;
         Ok(id)
     }

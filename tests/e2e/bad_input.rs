@@ -23,7 +23,7 @@ fn dockerfiles_that_can_not_be_built() {
         ("", &["no instructions"]),
         ("RUN x\n", &["no build stage"]),
         ("FROM busybox AS builder\nFROM scratch\nCOPY --from=bilder /x /\n", &["bilder"]),
-        ("FROM scratch\nCOPY missing /\n", &["missing", "not found", "Dockerfile:2"]),
+        ("FROM scratch\nCOPY missing /\n", &["missing", "is not there", "Dockerfile:2"]),
         ("FROM busybox\nRUN echo before; echo oops >&2; exit 42\n", &["exit code", "42", "oops", "Dockerfile:2", "RUN echo before"]),
         ("FROM busybox\nRUN nosuchprogram\n", &["127", "nosuchprogram: not found"]),
         ("FROM busybox\nRUN kill -9 $$\n", &["SIGKILL", "Dockerfile:2"]),
@@ -106,6 +106,10 @@ fn rootfs(world: &World, name: &str, entries: &[(&str, tar::EntryType, &str)]) -
         header.set_entry_type(*kind);
         header.set_mode(0o777);
         header.set_size(if *kind == tar::EntryType::Regular { 5 } else { 0 });
+        if *kind == tar::EntryType::Char {
+            header.set_device_major(1).unwrap();
+            header.set_device_minor(3).unwrap();
+        }
         header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
         header.set_cksum();
         builder.append(&header, &b"pwned"[..header.size().unwrap() as usize]).unwrap();

@@ -37,7 +37,7 @@ fn a_multi_stage_dockerfile_becomes_one_flat_layer() {
     assert_eq!(archive.config["config"]["Cmd"], serde_json::json!(["/bin/hello"]));
     assert_eq!(archive.config["config"]["Env"][1], "LANG=C");
     assert_eq!(archive.config["history"].as_array().unwrap().len(), 1);
-    assert_eq!(archive.manifest["RepoTags"], serde_json::json!(["app:1.2"]), "RouterOS shows the tag verbatim");
+    assert_eq!(archive.manifest["RepoTags"], serde_json::json!(["team/app:1.2"]), "RouterOS shows the tag verbatim");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use crate::support::{Archive, Registry, World, base, run};
 const DOCKERFILE: &str = "ARG BASE\nFROM $BASE\nRUN uname -m > /m\n";
 
 fn push(registry: &Registry) -> String {
-    registry.push(&base("busybox"), "team/busybox:1").success();
-    format!("{}/team/busybox:1", registry.address())
+    registry.push(&base("busybox"), "latest", "team/busybox:1");
+    registry.reference("team/busybox:1")
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn root_and_a_user_with_ranges_give_the_same_bytes() {
 #[test]
 fn a_user_with_a_single_id_gives_them_too_where_all_is_root_s() {
     let (root, _) = bytes(User::Caller, COPIES_AND_RUNS_AS_ROOT);
-    let (user, log) = bytes(User::Single, COPIES_AND_RUNS_AS_ROOT);
+    let (user, log) = bytes(User::SingleId, COPIES_AND_RUNS_AS_ROOT);
     assert!(root == user);
     assert!(log.contains("subuid"), "a word on what a single id means: {log}");
 }
