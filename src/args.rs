@@ -31,6 +31,8 @@ Exit codes:
 pub enum Command {
     /// Build an image from a Dockerfile and write it as an archive
     Build(Box<BuildArgs>),
+    /// Make any image into an archive that a router imports, without a Dockerfile
+    Convert(ConvertArgs),
     /// Run an archive here, with the CPU that the router has, before it is uploaded
     Run(RunArgs),
     /// Say what this machine can do and how to mend the rest
@@ -127,6 +129,57 @@ pub struct BuildArgs {
     /// How many steps and pulls at once [default: the number of cores, at least 2]
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
+    /// A registry host that speaks plain HTTP, or HTTPS with a certificate nobody knows
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub insecure_registry: Vec<String>,
+}
+
+const SOURCE_HELP: &str = "\
+An image, wherever it is:
+  NAME[:TAG], docker://NAME[:TAG]   in a registry
+  PATH                              an archive, OCI layout, rootfs tar or directory: its content says which
+  docker-archive:PATH[:NAME]        what `docker save` and `podman save` write
+  oci-archive:PATH[:TAG]            an OCI layout in a tar
+  oci:DIR[:TAG]                     an OCI layout
+  docker-daemon:NAME[:TAG]          held by Docker (DOCKER_HOST names another socket)
+  containers-storage:NAME[:TAG]     held by podman
+  -                                 an archive on standard input
+
+A name without prefix is one of a registry unless it is written like a path (./NAME, NAME.tar) or a file has it.";
+
+/// `routerpack convert`
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// An image: a name in a registry, a PATH, docker-daemon:NAME … (see --help)
+    #[arg(long_help = SOURCE_HELP)]
+    pub source: String,
+    /// Name of the image, NAME[:TAG] [default: the source's]
+    #[arg(short, long, value_name = "NAME")]
+    pub tag: Vec<String>,
+    /// Which of the source's platforms, for example linux/arm64 [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+    /// The router that it is for, by product name or code: picks the platform
+    #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
+    pub device: Option<String>,
+    /// Where and in which form the result goes [default: ./<name>.tar]
+    #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
+    pub output: Option<String>,
+    /// One layer, or the source's [default: flat for routeros and tar, keep for docker and oci]
+    #[arg(long, value_enum)]
+    pub layers: Option<Layers>,
+    /// Load the image into docker, or podman where no docker answers
+    #[arg(long, conflicts_with = "output")]
+    pub load: bool,
+    /// Ask the registry for a newer image
+    #[arg(long)]
+    pub pull: bool,
+    /// How progress is shown
+    #[arg(long, value_enum, default_value = "auto", value_name = "MODE")]
+    pub progress: Mode,
+    /// Print only the image's id
+    #[arg(short, long)]
+    pub quiet: bool,
     /// A registry host that speaks plain HTTP, or HTTPS with a certificate nobody knows
     #[arg(long, value_name = "HOST[:PORT]")]
     pub insecure_registry: Vec<String>,

@@ -24,6 +24,12 @@ impl Failure {
         Self { text: format!("error: {text}\n\nFor more information, try '--help'."), code: 2 }
     }
 
+    /// The same about something that the user knows by another name than its temporary file's.
+    pub fn in_place_of(mut self, path: &std::path::Path, name: &str) -> Self {
+        self.text = self.text.replace(&*path.to_string_lossy(), name);
+        self
+    }
+
     /// Already drawn, with its `error:` and excerpt.
     pub fn drawn(text: String) -> Self {
         Self { text, code: 1 }

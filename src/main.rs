@@ -2,6 +2,7 @@
 
 mod args;
 mod build;
+mod convert;
 mod doctor;
 mod emulators;
 mod excerpt;
@@ -10,9 +11,11 @@ mod flags;
 mod load;
 mod machine;
 mod output;
+mod pack;
 mod progress;
 mod resolver;
 mod run;
+mod source;
 
 use std::process::ExitCode;
 
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Build(args) => build::build(&cli, args),
+        Command::Convert(args) => convert::convert(&cli, args),
         Command::Run(args) => run::run(&cli, args),
         Command::Doctor => doctor::doctor(&cli),
         Command::Emulators => emulators::emulators(),

@@ -14,10 +14,12 @@
 
 mod blobs;
 mod context;
+mod daemon;
 mod error;
 mod http;
 mod image;
 mod layer;
+mod location;
 mod manifest;
 mod reference;
 mod registry;
@@ -28,10 +30,12 @@ use std::time::Duration;
 
 pub use blobs::{BlobLock, BlobStore, BlobWriter};
 pub use context::{ContextRef, InvalidContext};
+pub use daemon::DockerDaemon;
 pub use error::{Error, Result};
 pub use http::{Download, HttpSource, Proxy};
 pub use image::{Image, Layer};
 pub use layer::{Compression, LayerReader, Progress};
+pub use location::{InvalidLocation, Location};
 pub use manifest::{Descriptor, Index, Manifest};
 pub use reference::{InvalidReference, Reference};
 pub use registry::{PullPolicy, Registry};
