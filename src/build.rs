@@ -15,11 +15,12 @@ use routerpack_frontends::dockerfile::{
     lower::{self, Context, Lowered, Options},
 };
 use routerpack_graph::{ImageConfig, Platform, exec, pb};
-use routerpack_sources::PullPolicy;
+use routerpack_sources::{BlobStore, PullPolicy};
 use routerpack_targets::{self as targets, Format, Summary, devices};
 
 use crate::{
     args::{BuildArgs, Cli, Layers, Network, OnFailure},
+    durable,
     excerpt::Excerpt,
     failure::Failure,
     flags, load, machine,
@@ -66,7 +67,8 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     }
 
     let strata = Arc::new(Strata::new(cache.clone(), progress.clone(), can_chown));
-    let builder = Builder { host, strata: strata.clone(), registry, events: progress.clone() };
+    let web = machine::web(&config)?;
+    let builder = Builder { host, strata: strata.clone(), registry, web, events: progress.clone() };
     let request = Request {
         definition: lowered.definition.clone(),
         locals: resolver.locals,
@@ -88,12 +90,21 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     }
 
     let tags = if args.tag.is_empty() { vec![format!("{}:latest", image_name(&name))] } else { args.tag.clone() };
-    let packing = Packing { args, output: &output, tags: &tags, epoch, strata: &strata, progress: &progress, watch: &watch };
+    let packing = Packing {
+        args,
+        output: &output,
+        tags: &tags,
+        epoch,
+        strata: &strata,
+        blobs: builder.registry.blobs(),
+        progress: &progress,
+        watch: &watch,
+    };
     let summary = packing.pack(&lowered, &built)?;
     if args.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }
-    sync_later(&cache);
+    durable::later(&cache);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -292,6 +303,7 @@ struct Packing<'a> {
     tags: &'a [String],
     epoch: Option<i64>,
     strata: &'a Strata,
+    blobs: &'a BlobStore,
     progress: &'a Progress,
     watch: &'a SignalWatch,
 }
@@ -336,7 +348,7 @@ impl Packing<'_> {
         let sources = match layers {
             targets::Layers::Flat => Vec::new(),
             targets::Layers::Keep => {
-                let source = |part| layer_source(self.strata, part);
+                let source = |part| layer_source(self.strata, part, self.blobs, format);
                 built.rootfs.parts().iter().map(source).collect::<Result<_, _>>()?
             }
         };
@@ -409,13 +421,37 @@ impl Packing<'_> {
     }
 }
 
-fn layer_source(strata: &Strata, part: &Part) -> Result<targets::LayerSource, Failure> {
+/// A kept layer. An OCI archive takes a base image's blobs as they are, so that a registry knows them.
+fn layer_source(strata: &Strata, part: &Part, blobs: &BlobStore, format: Format) -> Result<targets::LayerSource, Failure> {
     let stratum = strata.stratum(part).map_err(Failure::new)?;
-    let diff_id = match part {
-        Part::Kept(StratumId::Layer(diff_id)) => Some(diff_id.clone()),
-        _ => None,
+    let Part::Kept(StratumId::Layer(diff_id)) = part else {
+        return Ok(targets::LayerSource { stratum, diff_id: None, blob: None });
     };
-    Ok(targets::LayerSource { stratum, diff_id, blob: None })
+    let offered = if format == Format::Oci { strata.offered(diff_id) } else { None };
+    let blob = offered.map(|(image, n)| compressed(&image, n, blobs)).transpose().map_err(Failure::new)?;
+    Ok(targets::LayerSource { stratum, diff_id: Some(diff_id.clone()), blob })
+}
+
+/// A layer's blob as its source has it, in the cache.
+fn compressed(image: &routerpack_sources::Image, n: usize, blobs: &BlobStore) -> routerpack_sources::Result<targets::Blob> {
+    let layer = &image.layers[n];
+    if blobs.get(&layer.digest)?.is_none() {
+        let mut writer = blobs.writer()?;
+        let copied = std::io::copy(&mut image.open_blob(n, None)?, &mut writer);
+        copied.map_err(|e| routerpack_sources::Error::from_io(e).unwrap_or_else(|source| {
+            routerpack_sources::Error::File { path: blobs.path(&layer.digest), what: "keep a layer's blob", source }
+        }))?;
+        // The registry's own blobs are here already; a store's are read again where they lie if this fails.
+        if blobs.get(&layer.digest)?.is_none() {
+            writer.commit(&layer.digest, Some(layer.size), &image.name)?;
+        }
+    }
+    Ok(targets::Blob {
+        digest: layer.digest.clone(),
+        size: layer.size,
+        media_type: layer.media_type.clone(),
+        path: blobs.path(&layer.digest),
+    })
 }
 
 /// When the image was made: with its newest step, so that a build out of the cache gives the same image.
@@ -449,11 +485,6 @@ fn image_name(name: &str) -> String {
 fn tag_name(tag: &str) -> String {
     let name = tag.rsplit('/').next().unwrap_or(tag);
     name.split(':').next().unwrap_or(name).to_string()
-}
-
-/// Makes the cache durable when nobody waits: a child does it after the program has ended.
-fn sync_later(cache: &Cache) {
-    let _ = cache; // records are trusted within this boot; the next build syncs what is older
 }
 
 #[cfg(test)]

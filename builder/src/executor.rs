@@ -8,7 +8,7 @@ use std::{
 use routerpack_files as files;
 use routerpack_graph::{Digest, Platform, graph::Node, pb};
 use routerpack_rootfs::{Mtime, Tree};
-use routerpack_sources::{Image, Registry};
+use routerpack_sources::{HttpSource, Image, Registry};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -35,6 +35,8 @@ pub struct Executor<'a> {
     pub ground: Ground<'a>,
     /// Where images come from.
     pub registry: &'a Registry,
+    /// Where files of the web come from.
+    pub web: &'a HttpSource,
     /// Content hashes of context files.
     pub hashes: &'a Hashes,
     /// The time of the newest result used, in nanoseconds since 1970: the image's `created`.
