@@ -20,7 +20,7 @@ pub use world::{User, World};
 
 /// The four platforms that routers have, with what `uname -m` says on each.
 pub const PLATFORMS: [(&str, &str); 4] =
-    [("linux/amd64", "x86_64"), ("linux/arm64", "aarch64"), ("linux/arm/v7", "armv7l"), ("linux/arm/v5", "armv5tejl")];
+    [("linux/amd64", "x86_64"), ("linux/arm64", "aarch64"), ("linux/arm/v7", "armv7l"), ("linux/arm/v5", "armv5tel")];
 
 /// What a finished command left: its exit code and all it printed.
 #[derive(Debug)]

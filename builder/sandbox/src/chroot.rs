@@ -21,6 +21,7 @@ pub struct Undo {
     /// `/dev` and its former time.
     dev: Option<(PathBuf, (i64, i64))>,
     files: Vec<Exchanged>,
+    done: bool,
 }
 
 /// A file with another content for the time of the step.
@@ -47,7 +48,7 @@ pub fn prepare(step: &Step) -> Result<(OwnedFd, Undo), Error> {
     let root = rustix::fs::open(dir, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .doing(|| format!("open {}", dir.display()))?;
     let again = root.try_clone().doing(|| "duplicate a descriptor".into())?;
-    let mut undo = Undo { root: again, made: Vec::new(), nodes: Vec::new(), dev: None, files: Vec::new() };
+    let mut undo = Undo { root: again, made: Vec::new(), nodes: Vec::new(), dev: None, files: Vec::new(), done: false };
     undo.devices()?;
     undo.exchange("/etc/resolv.conf", &step.resolv_conf)?;
     undo.exchange("/etc/hosts", &crate::names::hosts(&step.hostname, &step.extra_hosts))?;
@@ -88,7 +89,8 @@ impl Undo {
     }
 
     /// Puts everything back that the step has not changed itself.
-    pub fn undo(self) -> Result<(), Error> {
+    pub fn undo(&mut self) -> Result<(), Error> {
+        self.done = true;
         for Exchanged { path, former, mtime } in &self.files {
             let doing = || format!("restore {}", path.display());
             if let Some(place) = self.unmoved(path) {
@@ -116,6 +118,15 @@ impl Undo {
     /// What is at a path that had no symlinks, if it still has none.
     fn unmoved(&self, path: &Path) -> Option<OwnedFd> {
         walk(&self.root, path, Missing::Fail).ok().filter(|place| place.path == path).map(|place| place.fd)
+    }
+}
+
+impl Drop for Undo {
+    /// After an error on the way, which is the one to be told.
+    fn drop(&mut self) {
+        if !self.done {
+            let _ = self.undo();
+        }
     }
 }
 

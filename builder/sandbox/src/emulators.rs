@@ -255,3 +255,73 @@ pub fn host_registration(machine: u16, binfmt: &Path) -> Option<String> {
             .then(|| entry.file_name().to_string_lossy().into_owned())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::Isolation;
+
+    fn facts(private_binfmt: Result<(), String>) -> Facts {
+        Facts {
+            kernel: "6.1.0".into(),
+            isolation: Isolation::UserNamespace,
+            isolation_reason: None,
+            overlay: Ok(()),
+            private_binfmt,
+            own_proc: true,
+            seccomp: true,
+            runs_32_bit: true,
+        }
+    }
+
+    #[test]
+    fn registrations_are_for_one_machine() {
+        let target = |variant| model_of(&Platform::new("linux", "arm", variant)).unwrap().target();
+        assert_eq!(
+            String::from_utf8(target("v5").registration("/i")).unwrap(),
+            ":step:M::\\x7f\\x45\\x4c\\x46\\x01\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\x28\\x00:\
+             \\xff\\xff\\xff\\xff\\xff\\xff\\xff\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\xff:/i:FP"
+        );
+        assert_eq!(target("v5").cpu, "arm926,vfp=off");
+        assert_ne!(target("v6").cpu, target("v7").cpu);
+    }
+
+    #[test]
+    fn the_machines_registration_counts_if_it_works_in_an_image() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |state: &str, flags: &str, machine: &str| {
+            let text = format!(
+                "{state}\ninterpreter /usr/libexec/qemu-binfmt/arm-binfmt-P\nflags: {flags}\noffset 0\n\
+                 magic 7f454c4601010100000000000000000002{machine}\nmask ffffffffffffff00fffffffffffffffffeffffff\n"
+            );
+            std::fs::write(dir.path().join("qemu-arm"), text).unwrap();
+            host_registration(elf::EM_ARM, dir.path())
+        };
+        std::fs::write(dir.path().join("status"), "enabled\n").unwrap();
+        assert_eq!(file("enabled", "POCF", "002800"), Some("qemu-arm".into()));
+        assert_eq!(file("disabled", "POCF", "002800"), None);
+        assert_eq!(file("enabled", "POC", "002800"), None);
+        assert_eq!(file("enabled", "POCF", "00b700"), None);
+        assert_eq!(host_registration(elf::EM_ARM, Path::new("/no/such")), None);
+    }
+
+    #[test]
+    fn a_choice_or_the_command_that_mends() {
+        let emulator = |is_static| Emulator { path: "/q".into(), architecture: "riscv64", is_static };
+        let riscv = Platform::new("linux", "riscv64", "");
+        let good = facts(Ok(()));
+        assert_eq!(choose(&host_platform(), &good, &[], &[]), Ok(Emulation::None));
+        assert!(matches!(choose(&riscv, &good, &[emulator(true)], &[]), Ok(Emulation::Private { .. })));
+        for error in
+            [choose(&riscv, &good, &[emulator(false)], &[]).unwrap_err(), choose(&riscv, &good, &[], &[]).unwrap_err()]
+        {
+            assert!(error.to_string().contains("apt-get install qemu-user-static"), "{error}");
+        }
+        // Before 6.7 it is the machine that has to have it; riscv64 is hardly registered where this is tested.
+        let old = facts(Err("the kernel is old".into()));
+        match choose(&riscv, &old, &[emulator(true)], &[]) {
+            Ok(emulation) => assert_eq!(emulation, Emulation::Registered),
+            Err(error) => assert!(error.to_string().contains("binfmt-support"), "{error}"),
+        }
+    }
+}

@@ -14,8 +14,8 @@ use crate::sys;
 /// thread only, before anything else (but after [`crate::runner::hook`]).
 ///
 /// The process stays the same one (same pid, same terminal, same signals). With ranges in `/etc/subuid` and
-/// `/etc/subgid` (found by `name` or by the user's number) and `newuidmap`, ids from 1 on exist as well;
-/// without, root is the only one.
+/// `/etc/subgid` (found by the user's number or by its name in `/etc/passwd`; by `name` if it has none there)
+/// and `newuidmap`, ids from 1 on exist as well; without, root is the only one.
 ///
 /// Gives the ids that exist from now on.
 pub fn enter(name: Option<&str>) -> Result<IdMap, Error> {
@@ -29,7 +29,7 @@ pub fn enter(name: Option<&str>) -> Result<IdMap, Error> {
         return Err(Error::Invalid("a user namespace must be entered before any thread is started".into()));
     }
     let uids = map_of(uid, &ranges(Path::new("/etc/subuid"), name, uid));
-    // Lines of /etc/subgid name users too.
+    // Lines of subgid name users too.
     let gids = map_of(gid, &ranges(Path::new("/etc/subgid"), name, uid));
     let with_ranges = uids.len() > 1 && gids.len() > 1;
     move_into(uid, gid, with_ranges.then_some((&uids, &gids)))?;
@@ -105,7 +105,19 @@ fn map_of(own: u32, ranges: &[(u32, u32)]) -> Vec<IdRange> {
 
 /// The ranges of a user in a file of `subuid(5)`'s form.
 pub(crate) fn ranges(file: &Path, name: Option<&str>, uid: u32) -> Vec<(u32, u32)> {
-    parse_ranges(&std::fs::read_to_string(file).unwrap_or_default(), name, uid)
+    let read = |file: &Path| std::fs::read_to_string(file).unwrap_or_default();
+    let passwd = read(Path::new("/etc/passwd"));
+    // `name` comes from the environment, which may be another user's.
+    parse_ranges(&read(file), login(&passwd, uid).or(name), uid)
+}
+
+/// The first name with this number.
+fn login(passwd: &str, uid: u32) -> Option<&str> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    })
 }
 
 fn parse_ranges(text: &str, name: Option<&str>, uid: u32) -> Vec<(u32, u32)> {
@@ -120,11 +132,17 @@ fn parse_ranges(text: &str, name: Option<&str>, uid: u32) -> Vec<(u32, u32)> {
         .collect()
 }
 
+/// Root, and not just of a user namespace.
+fn is_real_root() -> bool {
+    rustix::process::geteuid().is_root()
+        && IdMap::current().is_ok_and(|ids| ids.uids == [IdRange { inside: 0, outside: 0, count: u32::MAX }])
+}
+
 /// Why there is no user namespace, in words, with the command that mends it.
 pub(crate) fn diagnose(error: &io::Error) -> Error {
     let sysctl = |path: &str| std::fs::read_to_string(format!("/proc/sys/{path}")).ok().map(|s| s.trim().to_string());
     let (reason, mend) = if sysctl("kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1")
-        && !rustix::process::geteuid().is_root()
+        && !is_real_root()
     {
         (
             "AppArmor restricts user namespaces of ordinary users (Ubuntu 24.04)".to_string(),
@@ -161,6 +179,8 @@ mod tests {
         assert_eq!(parse_ranges(text, Some("ann"), 1000), [(100000, 65536), (300000, 10)]);
         assert_eq!(parse_ranges(text, None, 1000), [(300000, 10)]);
         assert!(parse_ranges(text, None, 1).is_empty());
+        assert_eq!(login("root:x:0:0::/:\nbad\nann:x:1000:1000:Ann:/home/ann:/bin/sh\n", 1000), Some("ann"));
+        assert_eq!(login("root:x:0:0::/:\n", 1000), None);
     }
 
     #[test]

@@ -64,22 +64,24 @@ fn start(
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // Kept open: the registration lives as long as its mount.
     let _binfmt = binfmts(step)?;
-    let (made, top) = if let Some(root) = chroot {
+    let top = if let Some(root) = chroot {
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-        (Vec::new(), root)
+        root
     } else {
         rustix::system::sethostname(step.hostname.as_bytes())
             .doing(|| format!("set the host name {}", step.hostname))?;
         if step.network == Network::None {
             sys::loopback_up().doing(|| "switch the loopback on".into())?;
         }
-        let made = root::enter(step, ids)?;
+        let mut made = Vec::new();
+        let entered = root::enter(step, ids, &mut made);
+        if !made.is_empty() {
+            channel::send(events, &Event::Made(made)).doing(|| "report to the runner".into())?;
+        }
+        entered?;
         let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
-        (made, rustix::fs::open("/", flags, rustix::fs::Mode::empty()).doing(|| "open the step's root".into())?)
+        rustix::fs::open("/", flags, rustix::fs::Mode::empty()).doing(|| "open the step's root".into())?
     };
-    if !made.is_empty() {
-        channel::send(events, &Event::Made(made)).doing(|| "report to the runner".into())?;
-    }
     let identity = user::resolve(&top, &step.user)?;
     root::enter_cwd(&top, &step.cwd)?;
     let signals = sys::signal_fd(&[libc::SIGCHLD]).doing(|| "watch for children".into())?;
@@ -105,10 +107,15 @@ fn start(
 
 /// Makes the host's binfmt registrations invisible and registers the step's own.
 fn binfmts(step: &Step) -> Result<Option<OwnedFd>, Error> {
+    let own = crate::runner::has_own_user_namespace(step);
     match &step.emulation {
-        Emulation::Private { qemu, target } => binfmt::register(qemu, target).map(Some),
+        Emulation::Private { qemu, target } if own => binfmt::register(qemu, target).map(Some),
+        // It would be the machine's.
+        Emulation::Private { .. } => {
+            Err(Error::Invalid("an emulator can be registered in a step's own user namespace only".into()))
+        }
         // What a native step can run must not hang on what somebody has registered; older kernels can't help it.
-        Emulation::None if crate::runner::has_own_user_namespace(step) => Ok(binfmt::mount().ok()),
+        Emulation::None if own => Ok(binfmt::mount().ok()),
         Emulation::None | Emulation::Registered => Ok(None),
     }
 }

@@ -151,3 +151,108 @@ fn entry_code(machine: u16, at: u64, entry: u64, model: &str) -> io::Result<Vec<
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "no qemu for this machine")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// A program that writes its second and third argument and argc to standard output, with a header to spare.
+    fn echo(machine: u16) -> Vec<u8> {
+        let code: Vec<u8> = if machine == EM_AARCH64 {
+            [
+                0xf940_0bf3u32, // ldr x19, [sp, #16]   argv[1]
+                0xf940_0ff4,    // ldr x20, [sp, #24]   argv[2]
+                0xd280_0020,    // mov x0, #1
+                0xaa13_03e1,    // mov x1, x19
+                0xd280_0082,    // mov x2, #4
+                0xd280_0808,    // mov x8, #64          write
+                0xd400_0001,    // svc #0
+                0xd280_0020,    // mov x0, #1
+                0xaa14_03e1,    // mov x1, x20
+                0xd280_0082,    // mov x2, #4
+                0xd400_0001,    // svc #0
+                0xf940_03e0,    // ldr x0, [sp]         argc
+                0xd280_0ba8,    // mov x8, #93          exit
+                0xd400_0001,    // svc #0
+            ]
+            .iter()
+            .flat_map(|w| w.to_le_bytes())
+            .collect()
+        } else {
+            [
+                &b"\x48\x8b\x74\x24\x10"[..], // mov rsi, [rsp+16]
+                b"\xbf\x01\0\0\0",            // mov edi, 1
+                b"\xba\x04\0\0\0",            // mov edx, 4
+                b"\xb8\x01\0\0\0",            // mov eax, 1          write
+                b"\x0f\x05",                  // syscall
+                b"\x48\x8b\x74\x24\x18",      // mov rsi, [rsp+24]
+                b"\xb8\x01\0\0\0",            // mov eax, 1
+                b"\x0f\x05",                  // syscall
+                b"\x48\x8b\x3c\x24",          // mov rdi, [rsp]      argc
+                b"\xb8\x3c\0\0\0",            // mov eax, 60         exit
+                b"\x0f\x05",                  // syscall
+            ]
+            .concat()
+        };
+        let base = 0x40_0000u64;
+        let start = HEADER + 2 * PROGRAM_HEADER;
+        let size = (start + code.len()) as u64;
+        let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0".to_vec();
+        file.extend(machine.to_le_bytes());
+        file.extend(1u32.to_le_bytes());
+        file.extend((base + start as u64).to_le_bytes());
+        file.extend((HEADER as u64).to_le_bytes());
+        file.extend([0; 12]);
+        for half in [64u16, 56, 2, 64, 0, 0] {
+            file.extend(half.to_le_bytes());
+        }
+        let load = Segment {
+            kind: LOAD,
+            flags: 5,
+            offset: 0,
+            address: base,
+            file_size: size,
+            memory_size: size,
+            align: 0x1000,
+        };
+        file.extend(load.bytes());
+        file.extend(Segment { kind: NOTE, ..load }.bytes());
+        file.extend(code);
+        file
+    }
+
+    #[test]
+    fn the_model_comes_behind_the_first_argument() {
+        let dir = tempfile::tempdir().unwrap();
+        for (machine, runner) in [(EM_X86_64, "qemu-x86_64-static"), (EM_AARCH64, "qemu-aarch64-static")] {
+            let plain = dir.path().join("plain");
+            std::fs::write(&plain, echo(machine)).unwrap();
+            let patched = dir.path().join("patched");
+            let mut memory = File::from(with_cpu(&plain, "cortex-a7").unwrap());
+            io::copy(&mut memory, &mut File::create(&patched).unwrap()).unwrap();
+            std::fs::set_permissions(&patched, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            let output = Command::new(runner)
+                .args(["-0", "first", patched.to_str().unwrap(), "last"])
+                .output()
+                .expect("this test takes qemu-user-static");
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "-cpucort", "{runner}: {output:?}");
+            assert_eq!(output.status.code(), Some(4), "{runner}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_qemu_is_refused() {
+        assert!(with_cpu(Path::new("/etc/passwd"), "x").is_err());
+        assert!(with_cpu(Path::new("/nowhere"), "x").is_err());
+    }
+
+    #[test]
+    fn the_copy_is_sealed() {
+        let memory = in_memory("sealed", &b"content"[..], |_| Ok(())).unwrap();
+        let path = format!("/proc/self/fd/{}", memory.as_raw_fd());
+        let refused = std::fs::OpenOptions::new().write(true).open(&path).and_then(|mut f| f.write_all(b"x"));
+        assert!(refused.is_err());
+        assert_eq!(std::fs::read(path).unwrap(), b"content");
+    }
+}

@@ -168,3 +168,43 @@ pub fn make_file(dir: impl AsFd, name: &str, content: &[u8], mode: u32) -> Resul
     rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
     Ok(file.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// What kernels before 6.7 get; needs root. A thread may have a mount namespace of its own.
+    #[test]
+    fn four_hundred_layers_by_options() {
+        let dir = tempfile::tempdir().unwrap();
+        let make = |name: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir(&path).unwrap();
+            path
+        };
+        let layers: Vec<_> = (0..400)
+            .map(|n| {
+                let path = make(&format!("{n:0100}"));
+                fs::write(path.join("top"), n.to_string()).unwrap();
+                path
+            })
+            .collect();
+        let [upper, work, merged] = ["upper", "work", "merged"].map(make);
+        std::thread::scope(|scope| {
+            let mounter = scope.spawn(|| {
+                sys::unshare(libc::CLONE_NEWNS).unwrap();
+                make_private().unwrap();
+                let open = |path: &Path| open_path(path).unwrap();
+                let layers: Vec<_> = layers.iter().map(|l| open(l)).collect();
+                let (upper, work, target) = (open(&upper), open(&work), open(&merged));
+                overlay_by_options(&layers, Some((&upper, &work)), &target).unwrap();
+                fs::write(merged.join("new"), "").unwrap();
+                fs::read_to_string(merged.join("top")).unwrap()
+            });
+            assert_eq!(mounter.join().unwrap(), "399");
+        });
+        assert!(upper.join("new").exists());
+        assert_eq!(fs::read_dir(&merged).unwrap().count(), 0);
+    }
+}

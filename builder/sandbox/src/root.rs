@@ -12,9 +12,9 @@ use crate::mount::{self, NO_DEV, NO_EXEC, NO_SUID, READ_ONLY};
 use crate::step::{Mount, Root, Scratch, Security, Source, Step};
 use crate::walk::{self, Made, Missing, walk};
 
-/// Mounts everything that the step asks for and makes it `/`. Returns the mount points that had to be made in
-/// the root filesystem itself.
-pub fn enter(step: &Step, ids: &IdMap) -> Result<Vec<Made>, Error> {
+/// Mounts everything that the step asks for and makes it `/`. `made` gets the mount points that had to be made in
+/// the root filesystem itself, after an error too.
+pub fn enter(step: &Step, ids: &IdMap, made: &mut Vec<Made>) -> Result<(), Error> {
     mount::make_private().doing(|| "make the step's mounts private".into())?;
     let sources = Sources::open(step)?;
     // A place in memory for what must be on no disk, and to build things in. It lies over `/`, where paths don't
@@ -32,13 +32,8 @@ pub fn enter(step: &Step, ids: &IdMap) -> Result<Vec<Made>, Error> {
         (Root::Dir(_), RootSource::Overlay { .. }) => unreachable!("opened from the same value"),
     }
     let root = mount::entry(&staging, "root").doing(|| "open the step's root".into())?;
-    let mut builder = Builder {
-        staging,
-        mount_id: walk::mount_id(&root).doing(|| "look at the root".into())?,
-        root,
-        made: Vec::new(),
-        parts: 0,
-    };
+    let mut builder =
+        Builder { staging, mount_id: walk::mount_id(&root).doing(|| "look at the root".into())?, root, made, parts: 0 };
     builder.system(step, ids, &sources.devices)?;
     let mut order: Vec<_> = step.mounts.iter().zip(sources.mounts).collect();
     order.sort_by_key(|(mount, _)| walk::depth(&mount.target));
@@ -50,8 +45,7 @@ pub fn enter(step: &Step, ids: &IdMap) -> Result<Vec<Made>, Error> {
         crate::sys::mount_setattr(builder.root.as_fd(), false, READ_ONLY)
             .doing(|| "make the root filesystem read-only".into())?;
     }
-    mount::enter_root(&builder.root).doing(|| "make the step's root filesystem `/`".into())?;
-    Ok(builder.made)
+    mount::enter_root(&builder.root).doing(|| "make the step's root filesystem `/`".into())
 }
 
 /// A lowest layer that holds every mount point a step is known to need, so that none has to be made in `upper`.
@@ -162,15 +156,15 @@ fn find(base: &OwnedFd, subpath: &str, target: &str) -> Result<OwnedFd, Error> {
     }
 }
 
-struct Builder {
+struct Builder<'a> {
     staging: OwnedFd,
     root: OwnedFd,
     mount_id: u64,
-    made: Vec<Made>,
+    made: &'a mut Vec<Made>,
     parts: usize,
 }
 
-impl Builder {
+impl Builder<'_> {
     /// A fresh directory in memory.
     fn part(&mut self) -> Result<OwnedFd, Error> {
         self.parts += 1;

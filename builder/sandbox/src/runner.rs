@@ -37,6 +37,7 @@ pub fn hook() {
 }
 
 fn serve() -> std::io::Result<()> {
+    sys::close_others_on_exec()?;
     let caller = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty());
     let (request, mut fds) = channel::receive_with::<Request>(&caller)?;
@@ -97,7 +98,7 @@ fn run(step: &Step, stdin: Option<OwnedFd>, caller: &OwnedFd) -> Result<Status, 
     let (orders, orders_end) = rustix::pipe::pipe_with(flags).doing(|| "make a pipe".into())?;
     let (events, events_end) = rustix::pipe::pipe_with(flags).doing(|| "make a pipe".into())?;
     let namespaces = namespaces(step);
-    let (chroot_root, undo) = if step.isolation == Isolation::Chroot {
+    let (chroot_root, mut undo) = if step.isolation == Isolation::Chroot {
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         let (root, undo) = chroot::prepare(step)?;
         (Some(root), Some(undo))
@@ -125,12 +126,14 @@ fn run(step: &Step, stdin: Option<OwnedFd>, caller: &OwnedFd) -> Result<Status, 
         // Take the terminal back from the command's process group.
         let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdout(), rustix::process::getpgrp());
     }
-    if let Some(undo) = undo {
-        init::bury_descendants();
-        undo.undo()?;
-    }
-    tidy_up(step, &made)?;
-    result
+    let tidy = match &mut undo {
+        Some(undo) => {
+            init::bury_descendants();
+            undo.undo()
+        }
+        None => tidy_up(step, &made),
+    };
+    result.and_then(|status| tidy.map(|()| status))
 }
 
 /// Why the kernel refused the namespaces.

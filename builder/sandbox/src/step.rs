@@ -83,7 +83,7 @@ pub enum Root {
     Overlay {
         /// Lowest first. At most some 400 (the kernel's stack limit is 500).
         lowers: Vec<PathBuf>,
-        /// Receives the changes.
+        /// Receives the changes. Its own mode, owner and times are those of the step's `/`.
         upper: PathBuf,
         /// Empty directory on the filesystem of `upper`, for the kernel.
         work: PathBuf,

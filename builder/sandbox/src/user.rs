@@ -113,6 +113,15 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_file_gives_ids_or_an_error(user in "[a-z0-9:]{0,6}", passwd in "([a-c0-2x:,\n]|\\PC){0,60}", group in "[a-c0-2x:,\n]{0,60}") {
+            if let Ok(identity) = look_up(&user, &passwd, &group) {
+                proptest::prop_assert!(!identity.home.is_empty());
+            }
+        }
+    }
+
     #[test]
     fn an_image_without_files_has_numbers() {
         assert_eq!(look_up("5:6", "", "").unwrap().gid, 6);

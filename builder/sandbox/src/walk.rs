@@ -223,4 +223,32 @@ mod tests {
         assert_eq!(read(&fd, "/f", 4), Err(Errno::FBIG));
         assert_eq!(read(&fd, "/", 4), Err(Errno::INVAL));
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(100))]
+        #[test]
+        fn no_tree_of_links_lets_anything_out(
+            links in proptest::collection::vec(("[abc]", "(/?(\\.\\./|[abc]/){0,4}[abc]|OUT(/[abc])?)"), 0..6),
+            path in "(/?(\\.\\./|[abc]/){0,5}[abc])",
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let (root, outside) = (dir.path().join("deep/root"), dir.path().join("outside"));
+            fs::create_dir_all(&root).unwrap();
+            fs::create_dir(&outside).unwrap();
+            for (name, to) in links {
+                let _ = symlink(to.replace("OUT", outside.to_str().unwrap()), root.join(name));
+            }
+            let fd = fs::File::open(&root).unwrap();
+            if let Ok(place) = walk(&fd, Path::new(&path), Missing::MakeFile) {
+                // The path told is free of links and leads to the same thing.
+                let told = walk(&fd, &place.path, Missing::Fail).unwrap();
+                let same = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|s| (s.st_dev, s.st_ino)).unwrap();
+                proptest::prop_assert_eq!(same(&told.fd), same(&place.fd));
+                proptest::prop_assert_eq!(told.path, place.path);
+            }
+            proptest::prop_assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+            proptest::prop_assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+            proptest::prop_assert_eq!(fs::read_dir(dir.path().join("deep")).unwrap().count(), 1);
+        }
+    }
 }

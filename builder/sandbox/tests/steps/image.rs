@@ -25,8 +25,9 @@ impl Image {
         fs::copy("/bin/busybox", base.join("bin/busybox"))
             .expect("these tests take a static busybox: apt-get install busybox-static");
         for applet in [
-            "sh", "cat", "ls", "id", "mount", "sleep", "hostname", "touch", "rm", "rmdir", "mkdir", "env", "stat",
-            "ip", "ifconfig", "kill", "true", "false", "chroot", "mknod", "ps", "wc", "test", "echo", "grep",
+            "sh", "cp", "unshare", "setsid", "chmod", "chown", "df", "tail", "cat", "ls", "id", "mount", "sleep",
+            "hostname", "touch", "rm", "rmdir", "mkdir", "env", "stat", "ip", "ifconfig", "kill", "true", "false",
+            "chroot", "mknod", "ps", "wc", "test", "echo", "grep",
         ] {
             symlink("busybox", base.join("bin").join(applet)).unwrap();
         }

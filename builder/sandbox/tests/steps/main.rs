@@ -3,8 +3,13 @@
 //! The file has a `main` of its own, since the program that starts a step is executed again as its runner.
 //! An argument filters the tests by name.
 
+mod emulation;
+mod fallbacks;
 mod image;
 mod isolation;
+mod life;
+mod mounts;
+mod ordinary;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,8 +18,23 @@ type Test = (&'static str, fn());
 fn main() {
     routerpack_sandbox::runner::hook();
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.iter().any(|a| a == "--doomed-caller") {
+        return life::doomed_caller();
+    }
+    if args.iter().any(|a| a == "--shell") {
+        return life::shell_main();
+    }
+    if args.iter().any(|a| a == "--facts") {
+        return fallbacks::facts_main();
+    }
+    if let [flag, scenario] = &args[..]
+        && flag == "--as-nobody"
+    {
+        return ordinary::as_nobody_main(scenario);
+    }
     let filter = args.iter().find(|a| !a.starts_with('-'));
-    let tests: Vec<Test> = [isolation::TESTS].concat();
+    let tests: Vec<Test> =
+        [isolation::TESTS, emulation::TESTS, mounts::TESTS, life::TESTS, ordinary::TESTS, fallbacks::TESTS].concat();
     if args.iter().any(|a| a == "--list") {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
         return;

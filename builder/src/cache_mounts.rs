@@ -1,0 +1,80 @@
+//! The directories of `RUN --mount=type=cache`.
+//!
+//! `sharing=shared`: all use one directory at once; `locked`: one user at a time, the others wait;
+//! `private`: a directory nobody else uses right now, a new one if need be (BuildKit,
+//! `solver/llbsolver/mounts/mount.go`). Enforced between processes by locks.
+
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use routerpack_graph::{Digest, pb::CacheSharingOpt};
+
+use crate::cache::{Cache, Lock};
+
+/// A cache directory in use; others may have it when this is dropped.
+pub struct CacheMount {
+    /// The directory to bind.
+    pub dir: PathBuf,
+    _lock: Option<Lock>,
+}
+
+/// A private mount tries so many directories before it gives up.
+const MAX_PRIVATE: u32 = 1000;
+
+/// Takes the directory of the cache `id`. `seed` fills it when it is made; it must end with a
+/// directory in the place that it is given.
+pub fn take(
+    cache: &Cache,
+    id: &str,
+    sharing: CacheSharingOpt,
+    seed: &dyn Fn(&Path) -> io::Result<()>,
+) -> io::Result<CacheMount> {
+    let key = Digest::of(id.as_bytes()).hex()[..32].to_string();
+    let parent = cache.path("mounts").join(&key);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&parent)?;
+    let lock_name = |n: u32| format!("mount-{key}-{n}");
+    let (number, lock) = match sharing {
+        CacheSharingOpt::Shared => (0, None),
+        CacheSharingOpt::Locked => (0, Some(cache.lock(&lock_name(0))?)),
+        CacheSharingOpt::Private => free_private(cache, &lock_name)?,
+    };
+    let dir = parent.join(number.to_string());
+    if !dir.is_dir() {
+        let fresh = cache.temp_path();
+        seed(&fresh)?;
+        cache.keep_dir(&fresh, &dir)?;
+    }
+    Ok(CacheMount { dir, _lock: lock })
+}
+
+fn free_private(cache: &Cache, lock_name: &dyn Fn(u32) -> String) -> io::Result<(u32, Option<Lock>)> {
+    for number in 0..MAX_PRIVATE {
+        if let Some(lock) = cache.try_lock(&lock_name(number))? {
+            return Ok((number, Some(lock)));
+        }
+    }
+    Err(io::Error::other(format!("{MAX_PRIVATE} private copies of this cache mount are in use")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_is_alone_and_shared_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path()).unwrap();
+        let get = |sharing| take(&cache, "/root/.cache", sharing, &|p| fs::create_dir(p)).unwrap();
+        let (a, b) = (get(CacheSharingOpt::Shared), get(CacheSharingOpt::Shared));
+        assert_eq!(a.dir, b.dir);
+        let (c, d) = (get(CacheSharingOpt::Private), get(CacheSharingOpt::Private));
+        assert_ne!(c.dir, d.dir);
+        drop(c);
+        let first = get(CacheSharingOpt::Private).dir;
+        assert_eq!(first, a.dir);
+        assert_ne!(take(&cache, "other", CacheSharingOpt::Shared, &|p| fs::create_dir(p)).unwrap().dir, a.dir);
+    }
+}

@@ -1,0 +1,280 @@
+//! Does the work of the vertices: looks a result up, or makes it and records it.
+
+use std::{
+    sync::Mutex,
+    time::Instant,
+};
+
+use routerpack_files as files;
+use routerpack_graph::{Digest, Platform, graph::Node, pb};
+use routerpack_rootfs::{Mtime, Tree};
+use routerpack_sources::{HttpSource, Image, Registry};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Cause, Error},
+    events::{Ending, Task},
+    exec,
+    ground::Ground,
+    hashes::Hashes,
+    keys::{self, InputKey},
+    request::Request,
+    rootfs::{Part, Rootfs, StratumId},
+    solver::Work,
+    source,
+    strata::Strata,
+};
+
+/// The executor of one build.
+pub struct Executor<'a> {
+    /// The graph's vertices.
+    pub nodes: &'a [Node],
+    /// What was asked.
+    pub request: &'a Request,
+    /// What steps stand on.
+    pub ground: Ground<'a>,
+    /// Where images come from.
+    pub registry: &'a Registry,
+    /// Where files of the web come from.
+    pub web: &'a HttpSource,
+    /// Content hashes of context files.
+    pub hashes: &'a Hashes,
+    /// The time of the newest result used, in nanoseconds since 1970: the image's `created`.
+    pub newest: Mutex<u64>,
+}
+
+/// An op's result in the cache.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    strata: Vec<StratumId>,
+    /// When it was made, nanoseconds since 1970.
+    made: u64,
+}
+
+impl Work for Executor<'_> {
+    type Output = Rootfs;
+    type Error = Error;
+
+    fn run(&self, at: usize, inputs: Vec<Rootfs>) -> Result<Rootfs, Error> {
+        let node = &self.nodes[at];
+        let task = Task::Vertex(node.digest.clone());
+        let name = node.name();
+        let at_vertex = |cause| Error { vertex: Some((node.digest.clone(), name.clone())), cause };
+        if self.request.interrupt.is_raised() {
+            return Err(at_vertex(Cause::Interrupted));
+        }
+        let start = Instant::now();
+        self.ground.events.started(&task, &name);
+        let result = self.vertex(node, &inputs, &task);
+        let ending = match &result {
+            Ok((_, true)) => Ending::Cached,
+            Ok((_, false)) => Ending::Done,
+            Err(Cause::Interrupted) => Ending::Canceled,
+            Err(_) => Ending::Failed,
+        };
+        self.ground.events.ended(&task, ending, start.elapsed());
+        result.map(|(rootfs, _)| rootfs).map_err(at_vertex)
+    }
+}
+
+impl Executor<'_> {
+    /// The result, and whether it was in the cache.
+    fn vertex(&self, node: &Node, inputs: &[Rootfs], task: &Task) -> Result<(Rootfs, bool), Cause> {
+        match &node.op.op {
+            Some(pb::op::Op::Source(op)) => source::load(self, &node.op, op).map(|rootfs| (rootfs, false)),
+            Some(pb::op::Op::Merge(op)) => merge(op, inputs).map(|rootfs| (rootfs, false)),
+            Some(pb::op::Op::Diff(op)) => diff(op, inputs).map(|rootfs| (rootfs, false)),
+            Some(pb::op::Op::Exec(op)) => {
+                let facts = exec::facts(self, &node.op)?;
+                let keys = self.exec_keys(inputs)?;
+                self.cached(node, &facts, &[keys], |key| exec::run(self, &node.op, op, inputs, task, key))
+            }
+            Some(pb::op::Op::File(op)) => self.file(node, op, inputs),
+            Some(pb::op::Op::Build(_)) => Err(Cause::Unsupported("nested builds are not supported".into())),
+            None => inputs.first().cloned().map(|rootfs| (rootfs, true)).ok_or_else(|| Cause::Unsupported("an op without content".into())),
+        }
+    }
+
+    /// Looks for a result under each key in turn, and makes it under the last one if there is none; a
+    /// result found is then recorded under the keys before.
+    fn cached(
+        &self,
+        node: &Node,
+        facts: &str,
+        keys: &[Vec<InputKey>],
+        make: impl FnOnce(Digest) -> Result<Rootfs, Cause>,
+    ) -> Result<(Rootfs, bool), Cause> {
+        let keys: Vec<Digest> = keys.iter().map(|inputs| keys::key(&node.op, facts, inputs)).collect();
+        let cache = self.strata().cache();
+        let last = keys.last().expect("every op has a key");
+        let _lock = cache.lock(&format!("op-{}", last.hex())).map_err(Cause::io("lock a result"))?;
+        if !node.metadata.ignore_cache {
+            for (n, key) in keys.iter().enumerate() {
+                if let Some((rootfs, made)) = self.recorded(key) {
+                    for earlier in &keys[..n] {
+                        self.record(earlier, &rootfs, made)?;
+                    }
+                    return Ok((rootfs, true));
+                }
+            }
+        }
+        // Without the cache the same key gives another result, and both may be in use.
+        let name = match node.metadata.ignore_cache {
+            true => Digest::of(format!("{last} {}", now()).as_bytes()),
+            false => last.clone(),
+        };
+        let rootfs = make(name)?;
+        let made = now();
+        for key in &keys {
+            self.record(key, &rootfs, made)?;
+        }
+        Ok((rootfs, false))
+    }
+
+    fn recorded(&self, key: &Digest) -> Option<(Rootfs, u64)> {
+        let record: Record = self.strata().cache().record(format!("ops/{}.json", key.hex()))?;
+        if !record.strata.iter().all(|id| self.strata().has(id)) {
+            return None;
+        }
+        self.used(record.made);
+        Some((Rootfs::kept(record.strata), record.made))
+    }
+
+    fn record(&self, key: &Digest, rootfs: &Rootfs, made: u64) -> Result<(), Cause> {
+        self.used(made);
+        match rootfs.ids() {
+            Some(strata) => self
+                .strata()
+                .cache()
+                .write_record(format!("ops/{}.json", key.hex()), &Record { strata, made })
+                .map_err(Cause::io("write a result to the cache")),
+            None => Ok(()), // a live context has no name to be found under
+        }
+    }
+
+    fn used(&self, made: u64) {
+        let mut newest = self.newest.lock().expect("no panic while holding it");
+        *newest = made.max(*newest);
+    }
+
+    fn exec_keys(&self, inputs: &[Rootfs]) -> Result<Vec<InputKey>, Cause> {
+        inputs
+            .iter()
+            .map(|input| match input.ids() {
+                Some(ids) => Ok(InputKey::Strata(ids)),
+                None => self.content_digest(input, "/").map(InputKey::Content),
+            })
+            .collect()
+    }
+
+    /// The digest of all content below a path.
+    pub fn content_digest(&self, rootfs: &Rootfs, path: &str) -> Result<Digest, Cause> {
+        let tree = self.strata().tree(rootfs)?;
+        files::tree_digest(&tree, path.as_bytes(), &mut self.hashes.hasher()).map_err(|e| Cause::File(Box::new(e)))
+    }
+
+    fn file(&self, node: &Node, op: &pb::FileOp, inputs: &[Rootfs]) -> Result<(Rootfs, bool), Cause> {
+        let fail = |e| Cause::File(Box::new(e));
+        let base = files::base_input(op, 0, inputs.len()).map_err(fail)?;
+        let frozen = base.map(|n| exec::frozen(self, &inputs[n])).transpose()?;
+        let inputs: Vec<Rootfs> = inputs
+            .iter()
+            .enumerate()
+            .map(|(n, input)| if Some(n) == base { frozen.clone().unwrap_or_default() } else { input.clone() })
+            .collect();
+        let base = frozen.unwrap_or_default();
+        let facts = format!("owners={}\n", self.strata().can_chown());
+        // First by the names of all strata, which costs nothing; then by the content that is copied, which
+        // finds the result again after an earlier stage was rebuilt to the same files.
+        let mut keys = Vec::new();
+        if let Some(strata) = inputs.iter().map(Rootfs::ids).collect::<Option<Vec<_>>>() {
+            let key: Vec<InputKey> = strata.into_iter().map(InputKey::Strata).collect();
+            if !node.metadata.ignore_cache
+                && let Some((rootfs, _)) = self.recorded(&keys::key(&node.op, &facts, &key))
+            {
+                return Ok((rootfs, true));
+            }
+            keys.push(key);
+        }
+        let trees = inputs.iter().map(|i| self.strata().tree(i)).collect::<Result<Vec<_>, _>>()?;
+        let trees: Vec<&Tree> = trees.iter().map(|t| &**t).collect();
+        if let Some(selected) = selected(op, &trees, &mut self.hashes.hasher()).map_err(fail)? {
+            let base = base.ids().ok_or_else(|| Cause::Unsupported("a copy onto a live context".into()))?;
+            keys.push(vec![InputKey::Strata(base), InputKey::Content(selected)]);
+        }
+        self.cached(node, &facts, &keys, |name| {
+            let temp = self.strata().cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
+            let (to, now) = (temp.join("fs"), now());
+            std::fs::create_dir(&to).map_err(Cause::io("make a folder in the cache"))?;
+            self.ground.open_to_all(&to)?;
+            let now = Mtime { secs: (now / 1_000_000_000) as i64, nanos: (now % 1_000_000_000) as u32 };
+            let settings = files::Settings { can_chown: self.strata().can_chown(), now };
+            let made = files::apply(op, 0, &trees, &to, &settings).map_err(fail)?;
+            made.warnings.iter().for_each(|w| self.ground.events.warning(&w.to_string()));
+            let id = self.strata().keep(&temp, made.index, name)?;
+            Ok(Rootfs::new(base.parts().iter().cloned().chain([Part::Kept(id)]).collect()))
+        })
+    }
+
+    /// Where strata come from.
+    pub fn strata(&self) -> &Strata {
+        self.ground.strata
+    }
+
+    /// An image's rootfs.
+    pub fn image(&self, image: &Image) -> Rootfs {
+        self.strata().offer(image)
+    }
+}
+
+/// The platform of an op; the machine's own where it names none.
+pub fn parse_platform(op: &pb::Op, host: &Platform) -> Platform {
+    op.platform.as_ref().map_or_else(|| host.clone(), Platform::from_pb)
+}
+
+fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |d| d.as_nanos() as u64)
+}
+
+/// The digest of all that an op's copies take from its inputs; none where a copy takes from another
+/// action's result, whose content isn't known before the op ran.
+fn selected(op: &pb::FileOp, inputs: &[&Tree], hasher: &mut dyn files::FileHasher) -> Result<Option<Digest>, files::Error> {
+    let mut digests = Vec::new();
+    for action in &op.actions {
+        if let Some(pb::file_action::Action::Copy(copy)) = &action.action {
+            let Some(tree) = usize::try_from(action.secondary_input).ok().and_then(|n| inputs.get(n)) else { return Ok(None) };
+            digests.push(files::selection_digest(copy, tree, hasher)?.to_string());
+        }
+    }
+    Ok(Some(Digest::of(digests.join("\n").as_bytes())))
+}
+
+fn input(inputs: &[Rootfs], at: i64) -> Result<Rootfs, Cause> {
+    match usize::try_from(at) {
+        Err(_) => Ok(Rootfs::default()),
+        Ok(n) => inputs.get(n).cloned().ok_or_else(|| Cause::Unsupported(format!("the op has no input {n}"))),
+    }
+}
+
+/// The inputs on top of one another. Strata are diffs, so nothing has to be made.
+fn merge(op: &pb::MergeOp, inputs: &[Rootfs]) -> Result<Rootfs, Cause> {
+    let mut parts = Vec::new();
+    for each in &op.inputs {
+        parts.extend(input(inputs, each.input)?.parts().iter().cloned());
+    }
+    Ok(Rootfs::new(parts))
+}
+
+/// What the upper has above the lower.
+fn diff(op: &pb::DiffOp, inputs: &[Rootfs]) -> Result<Rootfs, Cause> {
+    let lower = input(inputs, op.lower.as_ref().map_or(-1, |l| l.input))?;
+    let upper = input(inputs, op.upper.as_ref().map_or(-1, |u| u.input))?;
+    let (Some(below), Some(above)) = (lower.ids(), upper.ids()) else {
+        return Err(Cause::Unsupported("a diff of a live context".into()));
+    };
+    match above.strip_prefix(&below[..]) {
+        Some(rest) => Ok(Rootfs::kept(rest.iter().cloned())),
+        None => Err(Cause::Unsupported("a diff is only to be had where its upper was made from its lower".into())),
+    }
+}

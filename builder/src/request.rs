@@ -1,0 +1,120 @@
+//! What a build is asked for, complete: nothing else is read from the environment.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use routerpack_graph::{Definition, Platform};
+use routerpack_sandbox::{Signaller, emulators::Emulator, probe::Facts};
+use routerpack_sources::{PullPolicy, Store};
+
+/// A build.
+pub struct Request {
+    /// The graph.
+    pub definition: Definition,
+    /// Directories by the names that local sources use.
+    pub locals: BTreeMap<String, Local>,
+    /// Local image stores by the names that oci-layout sources use.
+    pub stores: BTreeMap<String, Arc<Store>>,
+    /// Secrets by id. Read when a step asks for one.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Agent sockets by id.
+    pub ssh: BTreeMap<String, PathBuf>,
+    /// When a registry is asked.
+    pub pull: PullPolicy,
+    /// How many vertices at once.
+    pub jobs: usize,
+    /// Steps may use the machine's network by `--network=host`.
+    pub allow_host_network: bool,
+    /// Steps may run with all privileges.
+    pub allow_insecure: bool,
+    /// Called in a failed step's place before it is cleared away.
+    pub on_failure: Option<OnFailure>,
+    /// Stops the build.
+    pub interrupt: Arc<Interrupt>,
+}
+
+/// Opens a shell, say: gets the argv that was tried, runs the given closure with another one on the
+/// terminal, as often as it likes.
+pub type OnFailure = Arc<dyn Fn(&dyn Fn(&[&str]) -> Result<i32, crate::Error>) + Send + Sync>;
+
+/// A build context.
+#[derive(Clone, Debug, Default)]
+pub struct Local {
+    /// The directory.
+    pub dir: PathBuf,
+    /// Patterns of the ignore file (moby/patternmatcher's rules).
+    pub excludes: Vec<String>,
+    /// Absolute paths that never belong to it: the output, its temporary files, the cache.
+    pub never: Vec<PathBuf>,
+}
+
+/// A secret's place.
+#[derive(Clone)]
+pub enum Secret {
+    /// A file, read when needed.
+    File(PathBuf),
+    /// The bytes.
+    Bytes(Vec<u8>),
+}
+
+/// What the machine offers to steps; found once by the program.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// This machine's platform.
+    pub platform: Platform,
+    /// Emulators found.
+    pub emulators: Vec<Emulator>,
+    /// Where they were looked for.
+    pub emulator_dirs: Vec<PathBuf>,
+    /// `nameserver` lines and the like for steps.
+    pub resolv_conf: String,
+    /// What the sandbox can be made of here.
+    pub facts: Facts,
+}
+
+/// Stops a build from outside: nothing new starts, running steps are killed.
+#[derive(Default)]
+pub struct Interrupt {
+    raised: AtomicBool,
+    running: Mutex<Vec<(u64, Signaller)>>,
+}
+
+impl Interrupt {
+    /// Stops the build.
+    pub fn raise(&self) {
+        self.raised.store(true, Ordering::SeqCst);
+        for (_, step) in self.running.lock().unwrap_or_else(|p| p.into_inner()).iter() {
+            step.kill();
+        }
+    }
+
+    /// Whether it was stopped.
+    pub fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::SeqCst)
+    }
+
+    /// Names a running step until the guard is dropped.
+    pub(crate) fn watch(self: &Arc<Self>, step: Signaller) -> Watched {
+        let mut running = self.running.lock().unwrap_or_else(|p| p.into_inner());
+        let number = running.last().map_or(0, |(n, _)| n + 1);
+        if self.is_raised() {
+            step.kill();
+        }
+        running.push((number, step));
+        Watched(self.clone(), number)
+    }
+}
+
+pub(crate) struct Watched(Arc<Interrupt>, u64);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.running.lock().unwrap_or_else(|p| p.into_inner()).retain(|(n, _)| *n != self.1);
+    }
+}

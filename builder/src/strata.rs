@@ -1,0 +1,249 @@
+//! The strata that the cache keeps: image layers and snapshots, as index, as tar, as directory.
+//!
+//! A layer is pulled and inflated when its bytes are first needed, and unpacked when a step first
+//! needs it as a directory; neither happens for a build that is all cache hits.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use routerpack_graph::Digest;
+use routerpack_rootfs::{Index, Stratum, Tree, layer};
+use routerpack_sources::Image;
+
+use crate::{
+    cache::Cache,
+    error::Cause,
+    events::{Ending, Events, Task},
+    rootfs::{Part, Rootfs, StratumId},
+};
+
+/// Gives strata by name.
+pub struct Strata {
+    cache: Arc<Cache>,
+    events: Arc<dyn Events>,
+    /// Whether this process may give files to any owner of an image.
+    can_chown: bool,
+    /// Where a layer can be had, by diff_id.
+    offers: Mutex<HashMap<Digest, (Image, usize)>>,
+    loaded: Mutex<HashMap<StratumId, Stratum>>,
+}
+
+impl Strata {
+    /// Over a cache.
+    pub fn new(cache: Arc<Cache>, events: Arc<dyn Events>, can_chown: bool) -> Self {
+        Self { cache, events, can_chown, offers: Mutex::default(), loaded: Mutex::default() }
+    }
+
+    /// The cache below.
+    pub fn cache(&self) -> &Arc<Cache> {
+        &self.cache
+    }
+
+    /// Whether files can be given to any owner.
+    pub fn can_chown(&self) -> bool {
+        self.can_chown
+    }
+
+    /// An image's rootfs. Its layers are read when they are needed.
+    pub fn offer(&self, image: &Image) -> Rootfs {
+        let mut offers = self.offers.lock().expect("no panic while holding it");
+        for (n, layer) in image.layers.iter().enumerate() {
+            offers.entry(layer.diff_id.clone()).or_insert_with(|| (image.clone(), n));
+        }
+        Rootfs::kept(image.layers.iter().map(|l| StratumId::Layer(l.diff_id.clone())))
+    }
+
+    /// The image and the number of the layer that were offered with this diff_id.
+    pub fn offered(&self, diff_id: &Digest) -> Option<(Image, usize)> {
+        self.offers.lock().expect("no panic while holding it").get(diff_id).cloned()
+    }
+
+    /// Whether a stratum can be had: a record that names one that can't is no result.
+    pub fn has(&self, id: &StratumId) -> bool {
+        match id {
+            StratumId::Layer(d) => self.offered(d).is_some() || self.dir_of(id).join("index").exists(),
+            StratumId::Snapshot(_) => self.dir_of(id).join("index").exists(),
+        }
+    }
+
+    fn dir_of(&self, id: &StratumId) -> PathBuf {
+        match id {
+            StratumId::Layer(d) => self.cache.path("layers").join(d.hex()),
+            StratumId::Snapshot(d) => self.cache.path("snapshots").join(d.hex()),
+        }
+    }
+
+    /// The stratum of a part, with its index; a layer is pulled if need be.
+    pub fn stratum(&self, part: &Part) -> Result<Stratum, Cause> {
+        let id = match part {
+            Part::Live(stratum) => return Ok(stratum.clone()),
+            Part::Kept(id) => id,
+        };
+        if let Some(stratum) = self.loaded.lock().expect("no panic while holding it").get(id) {
+            return Ok(stratum.clone());
+        }
+        let dir = self.dir_of(id);
+        let index = match id {
+            StratumId::Layer(diff_id) => self.layer_index(&dir, diff_id)?,
+            StratumId::Snapshot(_) => match read_index(&dir)? {
+                Some(index) => index,
+                None => {
+                    // Out of the way, so that the step runs again.
+                    let _ = fs::remove_dir_all(&dir);
+                    return Err(Cause::Damaged(id.to_string()));
+                }
+            },
+        };
+        let stratum = match id {
+            StratumId::Layer(_) => Stratum::Tar { file: dir.join("layer.tar"), index },
+            StratumId::Snapshot(_) => Stratum::Dir { root: dir.join("fs"), index },
+        };
+        self.loaded.lock().expect("no panic while holding it").insert(id.clone(), stratum.clone());
+        Ok(stratum)
+    }
+
+    fn layer_index(&self, dir: &Path, diff_id: &Digest) -> Result<Arc<Index>, Cause> {
+        if let Some(index) = read_index(dir)? {
+            return Ok(index);
+        }
+        let _lock = self.cache.lock(&format!("layer-{}", diff_id.hex())).map_err(Cause::io("lock a layer"))?;
+        if let Some(index) = read_index(dir)? {
+            return Ok(index); // another build has just made it
+        }
+        if dir.exists() {
+            fs::remove_dir_all(dir).map_err(Cause::io("remove a damaged layer"))?;
+        }
+        let (image, n) = self.offered(diff_id).ok_or_else(|| {
+            Cause::Unsupported(format!("layer {diff_id} is neither in the cache nor in an image of this build"))
+        })?;
+        self.pull(dir, &image, n)
+    }
+
+    fn pull(&self, dir: &Path, image: &Image, n: usize) -> Result<Arc<Index>, Cause> {
+        let layer = &image.layers[n];
+        let task = Task::Blob(layer.digest.clone());
+        let start = Instant::now();
+        self.events.started(&task, &format!("{} {}", short(&layer.digest), image.name));
+        let told = (self.events.clone(), task.clone());
+        let progress = move |_: &Digest, done: u64, total: u64| told.0.progress(&told.1, done, Some(total));
+        let spooled = self.spool(dir, image, n, Arc::new(progress));
+        let ending = if spooled.is_ok() { Ending::Done } else { Ending::Failed };
+        self.events.ended(&task, ending, start.elapsed());
+        spooled
+    }
+
+    fn spool(
+        &self,
+        dir: &Path,
+        image: &Image,
+        n: usize,
+        progress: Arc<dyn routerpack_sources::Progress>,
+    ) -> Result<Arc<Index>, Cause> {
+        let what = || format!("layer {} of {}", image.layers[n].digest, image.name);
+        let temp = self.cache.temp_dir().map_err(Cause::io("make a folder in the cache"))?;
+        let mut tar = image.open_layer(n, Some(progress))?;
+        let file = fs::File::create(temp.join("layer.tar")).map_err(Cause::io("make a file in the cache"))?;
+        let read = layer::read_layer(&mut tar, &file).map_err(|e| layer_cause(what(), e))?;
+        // The reader compares diff_id and blob digest at the end of its bytes, which the tar's own end may precede.
+        io::copy(&mut tar, &mut io::sink()).map_err(Cause::io(what()))?;
+        if read.diff_id != image.layers[n].diff_id {
+            let why = format!("its tar has the digest {}, not {}", read.diff_id, image.layers[n].diff_id);
+            return Err(Cause::Unsupported(format!("{}: {why}", what())));
+        }
+        fs::write(temp.join("index"), read.index.encode()).map_err(Cause::io("write an index"))?;
+        self.cache.keep_dir(&temp, dir).map_err(Cause::io("keep a layer"))?;
+        Ok(Arc::new(read.index))
+    }
+
+    /// Keeps what a step or a file op has left in `temp` (its `fs/` is there already) under a name.
+    pub fn keep(&self, temp: &Path, index: Index, name: Digest) -> Result<StratumId, Cause> {
+        let id = StratumId::Snapshot(name);
+        let dir = self.dir_of(&id);
+        fs::write(temp.join("index"), index.encode()).map_err(Cause::io("write an index"))?;
+        if dir.exists() && read_index(&dir)?.is_none() {
+            fs::remove_dir_all(&dir).map_err(Cause::io("remove a damaged snapshot"))?;
+        }
+        self.cache.keep_dir(temp, &dir).map_err(Cause::io("keep a snapshot"))?;
+        Ok(id)
+    }
+
+    /// The merged view of a rootfs.
+    pub fn tree(&self, rootfs: &Rootfs) -> Result<Arc<Tree>, Cause> {
+        rootfs.tree(|parts| {
+            let strata = parts.iter().map(|p| self.stratum(p)).collect::<Result<Vec<_>, _>>()?;
+            Tree::new(strata).map_err(Cause::rootfs("the strata can't be merged"))
+        })
+    }
+
+    /// Directories to mount as overlay lowers, lowest first. Layers are unpacked if need be.
+    pub fn dirs(&self, rootfs: &Rootfs) -> Result<Vec<PathBuf>, Cause> {
+        let parts = rootfs.parts();
+        (0..parts.len())
+            .map(|at| match &parts[at] {
+                Part::Live(Stratum::Dir { root, .. }) => Ok(root.clone()),
+                Part::Live(Stratum::Tar { .. }) => Err(Cause::Unsupported("a tar can't be mounted".into())),
+                Part::Kept(id @ StratumId::Snapshot(_)) => Ok(self.dir_of(id).join("fs")),
+                Part::Kept(StratumId::Layer(diff_id)) => self.unpacked(&parts[..at], &parts[at], diff_id),
+            })
+            .collect()
+    }
+
+    /// A layer's directory also holds the directories that the layer only implies, with the metadata that
+    /// they have below, and copies of files below that it links to. So it depends on what is below.
+    fn unpacked(&self, below: &[Part], part: &Part, diff_id: &Digest) -> Result<PathBuf, Cause> {
+        let stratum = self.stratum(part)?;
+        let dir = self.cache.path("layers").join(diff_id.hex());
+        let chain: Vec<String> = below.iter().map(|p| format!("{p:?}")).collect();
+        let name = format!("fs-{}", &Digest::of(chain.join("\n").as_bytes()).hex()[..16]);
+        let to = dir.join(name);
+        if to.is_dir() {
+            return Ok(to);
+        }
+        let _lock = self.cache.lock(&format!("unpack-{}", diff_id.hex())).map_err(Cause::io("lock a layer"))?;
+        if to.is_dir() {
+            return Ok(to);
+        }
+        let task = Task::Unpack(diff_id.clone());
+        let start = Instant::now();
+        self.events.started(&task, &format!("unpack {}", short(diff_id)));
+        let result = self.unpack(below, &stratum, &to);
+        self.events.ended(&task, if result.is_ok() { Ending::Done } else { Ending::Failed }, start.elapsed());
+        result.map(|()| to)
+    }
+
+    fn unpack(&self, below: &[Part], stratum: &Stratum, to: &Path) -> Result<(), Cause> {
+        let below = self.tree(&Rootfs::new(below.to_vec()))?;
+        let temp = self.cache.temp_path();
+        let warnings = routerpack_rootfs::unpack(&below, stratum, &temp, self.can_chown)
+            .map_err(Cause::rootfs("a layer can't be unpacked"))?;
+        warnings.iter().for_each(|w| self.events.warning(&w.to_string()));
+        self.cache.keep_dir(&temp, to).map_err(Cause::io("keep an unpacked layer"))
+    }
+}
+
+fn layer_cause(what: String, error: layer::LayerError) -> Cause {
+    match error {
+        // What the source says (wrong digest, truncated) is the better message.
+        layer::LayerError::Read { error, .. } => Cause::io(what)(error),
+        layer::LayerError::Spool(error) => Cause::io(format!("store {what}"))(error),
+        other => Cause::rootfs(what)(other),
+    }
+}
+
+fn read_index(dir: &Path) -> Result<Option<Arc<Index>>, Cause> {
+    match fs::read(dir.join("index")) {
+        Ok(bytes) => Ok(Index::decode(&bytes).ok().map(Arc::new)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Cause::io(format!("read {}", dir.join("index").display()))(e)),
+    }
+}
+
+/// Twelve hex digits, as docker shows them.
+pub fn short(digest: &Digest) -> &str {
+    &digest.hex()[..12]
+}

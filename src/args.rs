@@ -1,0 +1,191 @@
+//! The command line, as clap reads it. Names and meanings of `build`'s flags are those of `docker buildx build`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::progress::Mode;
+
+/// Builds container images for MikroTik RouterOS: a Dockerfile in, an archive that the router imports out.
+#[derive(Debug, Parser)]
+#[command(name = "routerpack", version, propagate_version = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+    /// Where blobs, layers and results are kept [default: $XDG_CACHE_HOME/routerpack]
+    #[arg(long, global = true, env = "ROUTERPACK_CACHE_DIR", value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    it worked
+  1    it failed; standard error says what, where, why and what to do
+  2    the command line is wrong
+  130  interrupted (Ctrl-C); 143 terminated (TERM)
+  `routerpack run` ends with the code of the command that it ran";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build an image from a Dockerfile and write it as an archive
+    Build(Box<BuildArgs>),
+    /// Run an archive here, with the CPU that the router has, before it is uploaded
+    Run(RunArgs),
+    /// Say what this machine can do and how to mend the rest
+    Doctor,
+    /// List the emulators found, where they are, and the platforms they run
+    Emulators,
+}
+
+const OUTPUT_HELP: &str = "\
+Where and in which form the result goes: `type=routeros|docker|oci|tar|local,dest=PATH`, or just a PATH.
+
+A bare PATH is the archive's file (`docker buildx build` would make it a directory: here it differs on purpose, since \
+an archive is what a router wants). An existing directory, or a PATH that ends in `/`, means a file inside it; `-` is \
+standard output. Without -o: type=routeros, ./<dirname>.tar";
+
+/// `routerpack build`
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// The build context: a directory, or `-` for a Dockerfile (or a tar of a context) on standard input
+    #[arg(default_value = ".", value_name = "CONTEXT")]
+    pub context: PathBuf,
+    /// The Dockerfile [default: CONTEXT/Dockerfile, then CONTEXT/Containerfile]; `-` is standard input
+    #[arg(short, long, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    /// Name of the image, NAME[:TAG] [default: <dirname>:latest]
+    #[arg(short, long, value_name = "NAME")]
+    pub tag: Vec<String>,
+    /// What the image runs on, for example linux/arm64, linux/arm/v7, linux/arm/v5 [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+    /// The router that it is for, by product name or code: picks the platform (rb5009, hap-ax3, hex-refresh …)
+    #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
+    pub device: Option<String>,
+    /// The stage to build
+    #[arg(long, value_name = "STAGE", default_value = "")]
+    pub target: String,
+    /// Value of an ARG; without `=VALUE` it is taken from the environment
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    pub build_arg: Vec<String>,
+    /// A further context: NAME=DIR, NAME=oci-layout:DIR[:TAG], NAME=docker-archive:FILE, NAME=docker-image://REF …
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub build_context: Vec<String>,
+    /// Run every step again
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Run the steps of these stages again
+    #[arg(long, value_name = "STAGE")]
+    pub no_cache_filter: Vec<String>,
+    /// Ask the registry for newer base images
+    #[arg(long)]
+    pub pull: bool,
+    /// How progress is shown
+    #[arg(long, value_enum, default_value = "auto", value_name = "MODE")]
+    pub progress: Mode,
+    /// Where and in which form the result goes
+    #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
+    pub output: Option<String>,
+    /// Base layers and steps in one layer, or kept [default: flat for routeros and tar, keep for docker and oci]
+    #[arg(long, value_enum)]
+    pub layers: Option<Layers>,
+    /// Load the image into docker, or podman where no docker answers
+    #[arg(long, conflicts_with = "output")]
+    pub load: bool,
+    /// A secret for RUN --mount=type=secret: id=ID[,src=FILE|,env=VARIABLE]
+    #[arg(long, value_name = "id=ID[,src=FILE]")]
+    pub secret: Vec<String>,
+    /// An SSH agent for RUN --mount=type=ssh: default, or ID=SOCKET
+    #[arg(long, value_name = "default|ID=SOCKET")]
+    pub ssh: Vec<String>,
+    /// A label of the image
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// Network of RUN steps
+    #[arg(long, value_enum, default_value = "default", value_name = "MODE")]
+    pub network: Network,
+    /// A further line of /etc/hosts in RUN steps
+    #[arg(long, value_name = "HOST:IP")]
+    pub add_host: Vec<String>,
+    /// Size of /dev/shm in RUN steps, such as 64m
+    #[arg(long, value_name = "BYTES")]
+    pub shm_size: Option<String>,
+    /// A limit in RUN steps
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    pub ulimit: Vec<String>,
+    /// Allow a privilege that the Dockerfile asks for
+    #[arg(long, value_name = "network.host|security.insecure")]
+    pub allow: Vec<String>,
+    /// What to do when a RUN step fails: `shell` opens one in that step's sandbox
+    #[arg(long, value_enum, value_name = "shell")]
+    pub on_failure: Option<OnFailure>,
+    /// Print only the image's id
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// How many steps and pulls at once [default: the number of cores, at least 2]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// A registry host that speaks plain HTTP, or HTTPS with a certificate nobody knows
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub insecure_registry: Vec<String>,
+}
+
+/// What `--layers` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Layers {
+    /// One layer.
+    Flat,
+    /// The base's layers and one a step.
+    Keep,
+}
+
+/// What `--network` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Network {
+    /// The machine's network.
+    Default,
+    /// The machine's network; needs `--allow network.host`.
+    Host,
+    /// Loopback only.
+    None,
+}
+
+/// What `--on-failure` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnFailure {
+    /// A shell in the failed step's sandbox.
+    Shell,
+}
+
+/// `routerpack run`
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A docker-archive, OCI archive, OCI layout or rootfs
+    pub archive: PathBuf,
+    /// Instead of the image's CMD
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub command: Vec<String>,
+    /// Instead of the image's ENTRYPOINT; empty for none
+    #[arg(long, value_name = "COMMAND")]
+    pub entrypoint: Option<String>,
+    /// A variable of the environment
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub env: Vec<String>,
+    /// A directory or file of this machine inside the container
+    #[arg(short, long, value_name = "SRC:DST[:ro]")]
+    pub volume: Vec<String>,
+    /// Instead of the image's USER
+    #[arg(short, long)]
+    pub user: Option<String>,
+    /// Instead of the image's WORKDIR
+    #[arg(short, long)]
+    pub workdir: Option<String>,
+    /// Network of the container
+    #[arg(long, value_enum, default_value = "default", value_name = "MODE")]
+    pub network: Network,
+    /// The platform to choose where the archive holds several, and the CPU to run with
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}

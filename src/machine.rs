@@ -1,0 +1,145 @@
+//! What the program takes from its surroundings: directories, environment, the machine's abilities, signals.
+
+use std::{
+    env,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering},
+    },
+};
+
+use routerpack_builder::{Cache, Host, Interrupt};
+use routerpack_graph::Platform;
+use routerpack_sandbox::{emulators, names, probe};
+use routerpack_sources::{Config, HttpSource, Proxy, Registry};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+use crate::{args::Cli, failure::Failure};
+
+/// A variable of the environment, if it is set, not empty, and text.
+pub fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The cache directory: `--cache-dir`, `ROUTERPACK_CACHE_DIR`, `$XDG_CACHE_HOME/routerpack`, `~/.cache/routerpack`.
+pub fn cache_dir(cli: &Cli) -> Result<PathBuf, Failure> {
+    if let Some(dir) = &cli.cache_dir {
+        return Ok(dir.clone());
+    }
+    let xdg = variable("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+    let home = || variable("HOME").map(|home| Path::new(&home).join(".cache"));
+    xdg.or_else(home)
+        .map(|dir| dir.join("routerpack"))
+        .ok_or_else(|| Failure::new("there is no place for the cache: HOME is not set\n  name one with --cache-dir"))
+}
+
+/// Makes an ordinary user root of a user namespace of its own, so that all code after it is the same
+/// for everybody. Must come before any thread. Tells whether files can have owners.
+pub fn become_root() -> Result<bool, Failure> {
+    let ids = routerpack_sandbox::enter::enter(user_name().as_deref()).map_err(Failure::new)?;
+    Ok(!ids.is_single())
+}
+
+/// The user's name: as the system has it, else as the environment says.
+pub fn user_name() -> Option<String> {
+    let uid = std::fs::metadata("/proc/self").ok()?.uid().to_string();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let of_uid = |line: &&str| line.split(':').nth(2) == Some(&uid);
+    let name = passwd.lines().find(of_uid).and_then(|line| line.split(':').next()).map(str::to_string);
+    name.or_else(|| variable("USER")).or_else(|| variable("LOGNAME"))
+}
+
+/// What steps can have here.
+pub fn host(cache: &Cache) -> Result<Host, Failure> {
+    let facts = probe::probe(cache.dir()).map_err(Failure::new)?;
+    let dirs = emulator_dirs();
+    Ok(Host {
+        platform: emulators::host_platform(),
+        emulators: emulators::find(&dirs),
+        emulator_dirs: dirs,
+        resolv_conf: names::host_resolv_conf().unwrap_or_default(),
+        facts,
+    })
+}
+
+/// Where emulators are looked for: `PATH`, and where distributions put them.
+pub fn emulator_dirs() -> Vec<PathBuf> {
+    let mut dirs = path_dirs();
+    dirs.extend(emulators::usual_dirs());
+    let mut seen = std::collections::HashSet::new();
+    dirs.retain(|d| seen.insert(d.clone()));
+    dirs
+}
+
+/// The absolute directories of `PATH`.
+pub fn path_dirs() -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default();
+    dirs.retain(|d| d.is_absolute());
+    dirs
+}
+
+/// This machine's platform.
+pub fn platform() -> Platform {
+    emulators::host_platform()
+}
+
+/// Settings of image sources, from Docker's and the usual places.
+pub fn sources(cache: &Path, insecure: &[String]) -> Config {
+    let mut config = Config::new(cache);
+    let docker = variable("DOCKER_CONFIG").map(PathBuf::from);
+    let docker = docker.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".docker")));
+    config.docker_config = docker.map(|dir| dir.join("config.json"));
+    config.ca_files = variable("SSL_CERT_FILE").map(PathBuf::from).into_iter().collect();
+    config.insecure_hosts = insecure.to_vec();
+    let proxy = |upper: &str| variable(upper).or_else(|| variable(&upper.to_lowercase()));
+    config.proxy = Proxy { http: proxy("HTTP_PROXY"), https: proxy("HTTPS_PROXY"), no_proxy: proxy("NO_PROXY") };
+    config
+}
+
+/// Registries, over the cache.
+pub fn registry(config: &Config) -> Result<Arc<Registry>, Failure> {
+    Registry::new(config).map(Arc::new).map_err(Failure::new)
+}
+
+/// Files of the web, over the cache.
+pub fn web(config: &Config) -> Result<Arc<HttpSource>, Failure> {
+    HttpSource::new(config).map(Arc::new).map_err(Failure::new)
+}
+
+/// Listens to Ctrl-C, TERM and HUP.
+pub struct SignalWatch {
+    /// Raised by the first signal.
+    pub interrupt: Arc<Interrupt>,
+    signal: Arc<AtomicI32>,
+}
+
+impl SignalWatch {
+    /// Starts a thread that raises the interrupt. A second signal ends the program at once.
+    pub fn start() -> Result<Self, Failure> {
+        let watch = Self { interrupt: Arc::default(), signal: Arc::default() };
+        let (interrupt, signal) = (watch.interrupt.clone(), watch.signal.clone());
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| Failure::new(format!("listen to signals: {e}")))?;
+        std::thread::spawn(move || {
+            for number in signals.forever() {
+                if signal.swap(number, Ordering::SeqCst) != 0 {
+                    std::process::exit(128 + number);
+                }
+                interrupt.raise();
+            }
+        });
+        Ok(watch)
+    }
+
+    /// The failure to end with, if a signal came.
+    pub fn failure(&self) -> Option<Failure> {
+        match self.signal.load(Ordering::SeqCst) {
+            0 => None,
+            number => Some(Failure::interrupted(number)),
+        }
+    }
+}

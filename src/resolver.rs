@@ -1,0 +1,137 @@
+//! Answers the frontend's questions: what is behind an image's name, what is a named context.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use routerpack_builder::Local;
+use routerpack_frontends::dockerfile::{
+    ignorefile,
+    lower::{Context, ResolveError, ResolvedImage, Resolver},
+};
+use routerpack_graph::Platform;
+use routerpack_sources::{Config, ContextRef, PullPolicy, Reference, Registry, Store};
+
+/// A named context, opened.
+enum Named {
+    Image(Reference),
+    Store { name: String, store: Arc<Store>, tag: Option<String>, digest: Option<routerpack_graph::Digest> },
+    Local { name: String, excludes: Vec<String> },
+}
+
+/// Answers out of registries, local stores and directories.
+pub struct SourceResolver {
+    registry: Arc<Registry>,
+    pull: PullPolicy,
+    named: BTreeMap<String, Named>,
+    /// Directories by the names that the executor will ask for.
+    pub locals: BTreeMap<String, Local>,
+    /// Stores by the names that the executor will ask for.
+    pub stores: BTreeMap<String, Arc<Store>>,
+}
+
+/// A `--build-context` that can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("--build-context {given}: {why}")]
+pub struct BadContext {
+    given: String,
+    why: String,
+}
+
+impl SourceResolver {
+    /// Opens the named contexts, given as `NAME=VALUE`.
+    pub fn new(registry: Arc<Registry>, pull: PullPolicy, contexts: &[String], config: &Config) -> Result<Self, BadContext> {
+        let mut resolver =
+            Self { registry, pull, named: BTreeMap::new(), locals: BTreeMap::new(), stores: BTreeMap::new() };
+        for given in contexts {
+            let fail = |why: String| BadContext { given: given.clone(), why };
+            let (name, value) = given.split_once('=').ok_or_else(|| fail("expected NAME=VALUE".into()))?;
+            if name.is_empty() || name == "context" {
+                return Err(fail("it needs a name of its own".into()));
+            }
+            let named = resolver.open(name, value, config).map_err(fail)?;
+            resolver.named.insert(name.to_string(), named);
+        }
+        Ok(resolver)
+    }
+
+    /// The names of the contexts, as given.
+    pub fn names(&self) -> impl Iterator<Item = String> + '_ {
+        self.named.keys().cloned()
+    }
+
+    fn open(&mut self, name: &str, value: &str, config: &Config) -> Result<Named, String> {
+        let store = |path: &Path, kind| Store::open(path, kind, config).map(Arc::new).map_err(|e| e.to_string());
+        match ContextRef::parse(value).map_err(|e| e.to_string())? {
+            ContextRef::Image(reference) => Ok(Named::Image(reference)),
+            ContextRef::Store { kind, path, tag, digest } => {
+                let store = store(&path, Some(kind))?;
+                self.stores.insert(name.to_string(), store.clone());
+                Ok(Named::Store { name: name.to_string(), store, tag, digest })
+            }
+            // A directory is a context, as in buildx; an OCI layout has to be said to be one.
+            ContextRef::Path(path) if path.is_dir() => {
+                let dir = path.canonicalize().map_err(|e| e.to_string())?;
+                let excludes = ignore_file(&dir.join(".dockerignore"))?.unwrap_or_default();
+                self.locals.insert(name.to_string(), Local { dir, excludes: excludes.clone(), never: Vec::new() });
+                Ok(Named::Local { name: name.to_string(), excludes })
+            }
+            ContextRef::Path(path) => {
+                let store = store(&path, None)?;
+                self.stores.insert(name.to_string(), store.clone());
+                Ok(Named::Store { name: name.to_string(), store, tag: None, digest: None })
+            }
+            ContextRef::Http(_) | ContextRef::Git(_) => Err("contexts of the web and of git are not supported yet".into()),
+            ContextRef::Target(_) => Err("target: contexts belong to bake files".into()),
+        }
+    }
+}
+
+impl Resolver for SourceResolver {
+    fn image(&self, reference: &str, platform: &Platform) -> Result<ResolvedImage, ResolveError> {
+        let reference = Reference::parse(reference)?;
+        let image = self.registry.image(&reference, platform, self.pull)?;
+        Ok(ResolvedImage { reference: reference.to_string(), digest: Some(image.root_digest), config: image.config_bytes })
+    }
+
+    fn context(&self, name: &str, platform: &Platform) -> Result<Context, ResolveError> {
+        match self.named.get(name) {
+            None => Err(format!("there is no context `{name}`").into()),
+            Some(Named::Image(reference)) => self.image(&reference.to_string(), platform).map(Context::Image),
+            Some(Named::Local { name, excludes }) => {
+                Ok(Context::Local { name: name.clone(), exclude: excludes.clone() })
+            }
+            Some(Named::Store { name, store, tag, digest }) => {
+                let image = store.image(tag.as_deref(), digest.as_ref(), platform)?;
+                Ok(Context::Store { name: name.clone(), digest: image.digest, config: image.config_bytes })
+            }
+        }
+    }
+}
+
+/// The patterns of an ignore file, if it is there.
+pub fn ignore_file(path: &Path) -> Result<Option<Vec<String>>, String> {
+    match std::fs::read(path) {
+        Ok(bytes) => ignorefile::read(&String::from_utf8_lossy(&bytes)).map(Some).map_err(|e| format!("{}: {e}", path.display())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(format!("{}: {e}", path.display())),
+    }
+}
+
+/// The ignore file of a Dockerfile: `<Dockerfile>.dockerignore` beside it, then `.dockerignore` or
+/// `.containerignore` of the context.
+pub fn excludes(dockerfile: Option<&Path>, context: &Path) -> Result<Vec<String>, String> {
+    let beside = dockerfile.map(|file| {
+        let mut name = file.as_os_str().to_os_string();
+        name.push(".dockerignore");
+        PathBuf::from(name)
+    });
+    for file in beside.into_iter().chain([context.join(".dockerignore"), context.join(".containerignore")]) {
+        if let Some(patterns) = ignore_file(&file)? {
+            return Ok(patterns);
+        }
+    }
+    Ok(Vec::new())
+}

@@ -1,0 +1,81 @@
+//! Kills and interruptions: nothing half-written is used later, and nothing is left behind.
+
+use std::{
+    io::Read,
+    process::{Child, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::support::{Archive, World, leftovers, run, tool};
+
+/// Starts a build and waits until its log says `sign`.
+fn start(world: &World, sign: &str, arguments: &[&str]) -> Child {
+    let base = world.base_context("busybox");
+    let mut command = world.command();
+    command.args(["build", "--progress=plain", "--build-context", &base, "-o", "out.tar"]).args(arguments).arg("ctx");
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = child.stderr.take().unwrap();
+    let mut seen = String::new();
+    let mut buffer = [0; 4096];
+    while !seen.contains(sign) {
+        let n = log.read(&mut buffer).unwrap();
+        assert!(n > 0, "it ended before {sign:?}: {seen}");
+        seen += &String::from_utf8_lossy(&buffer[..n]);
+    }
+    thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    child
+}
+
+fn signal(child: &Child, name: &str) {
+    run(tool("kill").arg(format!("-{name}")).arg(child.id().to_string())).success();
+}
+
+fn build_again(world: &World) {
+    let base = world.base_context("busybox");
+    world.routerpack(["build", "--build-context", &base, "-o", "out.tar", "ctx"]).success();
+    crate::support::assert_none("files are left", &leftovers::files(world));
+}
+
+#[test]
+fn killed_in_the_middle_of_a_run() {
+    let world = World::new();
+    let slow = "FROM busybox\nRUN echo half > /result; echo started; sleep 4; echo whole > /result\n";
+    world.write("ctx/Dockerfile", slow);
+    for (name, code) in [("KILL", None), ("INT", Some(130)), ("TERM", Some(143))] {
+        let mut child = start(&world, " started", &[]);
+        signal(&child, name);
+        let began = Instant::now();
+        let status = child.wait().unwrap();
+        assert!(began.elapsed() < Duration::from_secs(3), "{name}: it waited for the step");
+        assert_eq!(status.code(), code, "{name}");
+        leftovers::assert_no_processes_or_mounts(&world);
+        assert!(!world.path("out.tar").exists());
+        if name != "KILL" {
+            crate::support::assert_none("files are left", &leftovers::files(&world));
+        }
+    }
+    build_again(&world);
+    assert_eq!(Archive::read(&world.path("out.tar")).text("result"), "whole\n");
+}
+
+#[test]
+fn killed_while_it_packs_and_while_it_unpacks() {
+    let world = World::new();
+    world.write("ctx/Dockerfile", "FROM busybox\nCOPY big /big\nRUN echo done\n");
+    world.write("ctx/big", vec![b'x'; 64 << 20]);
+    // at many different moments, with a cache that grows from nothing to everything
+    for delay in [5, 10, 20, 40, 60, 80, 120, 160, 240] {
+        let mut child = start(&world, "#1 ", &[]);
+        thread::sleep(Duration::from_millis(delay));
+        let _ = child.kill();
+        let _ = child.wait();
+        leftovers::assert_no_processes_or_mounts(&world);
+        if world.path("out.tar").exists() {
+            assert_eq!(Archive::read(&world.path("out.tar")).entries()["big"].data.len(), 64 << 20, "half an output");
+            std::fs::remove_file(world.path("out.tar")).unwrap();
+        }
+    }
+    build_again(&world);
+    assert_eq!(Archive::read(&world.path("out.tar")).entries()["big"].data.len(), 64 << 20);
+}

@@ -1,0 +1,14 @@
+//! The program from its command line to the bytes that it writes: real images, emulators, registries, kills.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
+mod build;
+mod cache;
+mod kill;
+mod outputs;
+mod platforms;
+mod registry;
+mod run;
+mod users;
