@@ -274,7 +274,7 @@ fn lower(
     let dockerfile = Dockerfile::parse(&source.text).map_err(all)?;
     let mut options = Options::new(host.clone());
     options.filename = source.file.clone();
-    options.target = Some(args.target.clone()).filter(|t| !t.is_empty());
+    options.target = args.target.clone();
     options.platform = platform;
     options.build_args = flags.build_args.clone();
     if let Some(epoch) = machine::variable("SOURCE_DATE_EPOCH") {

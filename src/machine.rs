@@ -73,7 +73,7 @@ pub fn emulator_dirs() -> Vec<PathBuf> {
     let mut dirs = path_dirs();
     dirs.extend(emulators::usual_dirs());
     let mut seen = std::collections::HashSet::new();
-    dirs.retain(|d| seen.insert(d.clone()));
+    dirs.retain(|dir| dir.canonicalize().is_ok_and(|real| seen.insert(real))); // /bin is /usr/bin
     dirs
 }
 
