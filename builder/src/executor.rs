@@ -88,7 +88,7 @@ impl Executor<'_> {
             Some(pb::op::Op::Diff(op)) => diff(op, inputs).map(|rootfs| (rootfs, false)),
             Some(pb::op::Op::Exec(op)) => {
                 let facts = exec::facts(self, &node.op)?;
-                let keys = self.exec_keys(inputs)?;
+                let keys = self.exec_keys(op, inputs)?;
                 self.cached(node, &facts, &[keys], |key| exec::run(self, &node.op, op, inputs, task, key))
             }
             Some(pb::op::Op::File(op)) => self.file(node, op, inputs),
@@ -163,14 +163,19 @@ impl Executor<'_> {
         *newest = made.max(*newest);
     }
 
-    fn exec_keys(&self, inputs: &[Rootfs]) -> Result<Vec<InputKey>, Cause> {
-        inputs
-            .iter()
-            .map(|input| match input.ids() {
-                Some(ids) => Ok(InputKey::Strata(ids)),
-                None => self.content_digest(input, "/").map(InputKey::Content),
-            })
-            .collect()
+    /// A live context counts by the content that the step's mounts show of it.
+    fn exec_keys(&self, exec: &pb::ExecOp, inputs: &[Rootfs]) -> Result<Vec<InputKey>, Cause> {
+        let key = |(n, input): (usize, &Rootfs)| {
+            if let Some(ids) = input.ids() {
+                return Ok(InputKey::Strata(ids));
+            }
+            let shown = exec.mounts.iter().filter(|m| m.input == n as i64).map(|m| &m.selector[..]);
+            let selectors: std::collections::BTreeSet<&str> = shown.collect();
+            let digests = selectors.into_iter().map(|s| self.content_digest(input, s).map(|d| format!("{s}\n{d}")));
+            let all: Vec<String> = digests.collect::<Result<_, _>>()?;
+            Ok(InputKey::Content(Digest::of(all.join("\n").as_bytes())))
+        };
+        inputs.iter().enumerate().map(key).collect()
     }
 
     /// The digest of all content below a path.

@@ -72,6 +72,20 @@ fn one_stage_can_be_run_again() {
 }
 
 #[test]
+fn a_mounted_file_counts_and_the_rest_of_the_context_does_not() {
+    let world = World::new();
+    world.write("ctx/Dockerfile", "FROM busybox\nRUN --mount=type=bind,source=a,target=/m cat /m > /x\n");
+    world.write("ctx/a", "a");
+    world.write("ctx/b", "b");
+    plain(&world, "ctx", &[]).success();
+    world.write("ctx/b", "B");
+    assert_eq!(ran(&plain(&world, "ctx", &[]).success().stderr), [""; 0]);
+    world.write("ctx/a", "A");
+    assert_eq!(ran(&plain(&world, "ctx", &[]).success().stderr).len(), 1);
+    assert_eq!(Archive::read(&world.path("out.tar")).text("x"), "A");
+}
+
+#[test]
 fn two_builds_share_one_cache() {
     let world = World::new();
     world.write("ctx/Dockerfile", "FROM busybox\nRUN sleep 0.3; head -c 16 /dev/urandom | hexdump > /random\n");
