@@ -2,10 +2,10 @@
 
 use std::{os::unix::ffi::OsStrExt, sync::Arc};
 
-use routerpack_files::pattern::Matcher;
+use routerpack_files::{self as files, pattern::Matcher};
 use routerpack_graph::{Digest, Platform, pb};
 use routerpack_rootfs::{
-    Entry, Index, Kind, Mtime, Stratum,
+    Entry, Index, Kind, Mtime, Stratum, path,
     scan::{self, Owners, ScanOptions, Verdict},
 };
 use routerpack_sources::{PullPolicy, Reference};
@@ -106,11 +106,47 @@ fn local(executor: &Executor, name: &str, source: &pb::SourceOp) -> Result<Rootf
         given if given.is_empty() => local.excludes.clone(),
         given => given,
     };
-    Ok(Rootfs::new(vec![Part::Live(scanned(local, &excludes)?)]))
+    let wanted = Wanted::new(&patterns("local.followpaths")?);
+    let mut stratum = scanned(local, &excludes, &wanted)?;
+    if !wanted.suffices(stratum.index()) {
+        stratum = scanned(local, &excludes, &Wanted::new(&[]))?;
+    }
+    Ok(Rootfs::new(vec![Part::Live(stratum)]))
+}
+
+/// The paths of a context that its graph uses, so that the rest need not be looked at (BuildKit's
+/// `local.followpaths`). None: all of it.
+struct Wanted(Vec<Vec<u8>>);
+
+impl Wanted {
+    fn new(paths: &[String]) -> Self {
+        let plain =
+            |p: &String| path::clean(p.as_bytes()).ok().filter(|p| !p.is_empty() && !files::glob::has_wildcard(p));
+        Self(paths.iter().map(plain).collect::<Option<_>>().unwrap_or_default())
+    }
+
+    /// A link may lead anywhere in the context; and where something is missing, the names beside it help.
+    fn suffices(&self, index: &Index) -> bool {
+        let linked = || index.entries().iter().any(|e| e.kind == Kind::Symlink);
+        self.is_all() || self.0.iter().all(|w| index.get(w).is_some()) && !linked()
+    }
+
+    fn is_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn verdict(&self, path: &[u8]) -> Verdict {
+        let inside = |p: &[u8], dir: &[u8]| p == dir || p.strip_prefix(dir).is_some_and(|rest| rest.starts_with(b"/"));
+        match () {
+            () if self.is_all() || self.0.iter().any(|w| inside(path, w)) => Verdict::Keep,
+            () if self.0.iter().any(|w| inside(w, path)) => Verdict::Descend,
+            () => Verdict::Skip,
+        }
+    }
 }
 
 /// A directory as a stratum: owners are root, as in every build context (BuildKit, `session/filesync`).
-fn scanned(local: &Local, excludes: &[String]) -> Result<Stratum, Cause> {
+fn scanned(local: &Local, excludes: &[String], wanted: &Wanted) -> Result<Stratum, Cause> {
     let what = || format!("the context {}", local.dir.display());
     let matcher = Matcher::new(excludes).map_err(Cause::rootfs(what()))?;
     let never: Vec<Vec<u8>> = local
@@ -129,9 +165,9 @@ fn scanned(local: &Local, excludes: &[String]) -> Result<Stratum, Cause> {
             return Verdict::Skip;
         }
         match matcher.matches(path) {
-            false => Verdict::Keep,
+            false => wanted.verdict(path),
             // A negated pattern may bring back something inside.
-            true if is_dir && matcher.has_negation() => Verdict::Descend,
+            true if is_dir && matcher.has_negation() && wanted.verdict(path) != Verdict::Skip => Verdict::Descend,
             true => Verdict::Skip,
         }
     };
