@@ -184,11 +184,10 @@ impl World {
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
-        let output = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             scope.spawn(move || pipe.write_all(input));
-            child.wait_with_output().unwrap()
-        });
-        Outcome::new(&command, output)
+            super::finish(&command, child)
+        })
     }
 
     /// Builds a context directory, with the base image `busybox` at hand, into a router's archive of this name; returns
