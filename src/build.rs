@@ -15,6 +15,7 @@ use routerpack_frontends::dockerfile::{
     lower::{self, Context, Lowered, Options},
 };
 use routerpack_graph::{ImageConfig, Platform, exec, pb};
+use routerpack_sandbox::Isolation;
 use routerpack_sources::{BlobStore, PullPolicy};
 use routerpack_targets::{self as targets, Format, Summary, devices};
 
@@ -50,6 +51,9 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let pull = if args.pull { PullPolicy::Always } else { PullPolicy::Missing };
     let mut resolver =
         SourceResolver::new(registry.clone(), pull, &args.build_context, &config).map_err(Failure::new)?;
+    for local in resolver.locals.values_mut() {
+        local.never = never(&output, &cache)?;
+    }
     let context = main_context(args, &source, &output, &cache, &progress)?;
     resolver.locals.extend(context.map(|local| ("context".to_string(), local)));
 
@@ -59,6 +63,17 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
             "note: this user has no ids in /etc/subuid, so steps see root's only: chown and USER in RUN fail, owners of COPY and of \
              base images are kept in the archive all the same\n  more ids: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
         );
+    }
+    if let Some(reason) = &host.facts.isolation_reason {
+        let how = match host.facts.isolation {
+            Isolation::UserNamespace => "with less than usual",
+            Isolation::Namespaces => "without a user namespace",
+            Isolation::Chroot => "in a plain chroot",
+        };
+        progress.warning(&format!("steps run {how} here: {reason}"));
+    }
+    if let Err(reason) = &host.facts.overlay {
+        progress.warning(&format!("steps run on copies of the root file system, which takes longer: {reason}"));
     }
     let epoch = epoch(&flags.build_args)?;
     let lowered = lower(args, &flags, &source, &resolver, &host.platform, platform)?;
@@ -206,17 +221,22 @@ fn main_context(
     }
     let dir = args.context.canonicalize().map_err(|e| Failure::new(format!("{}: {e}", args.context.display())))?;
     let excludes = resolver::excludes(source.path.as_deref(), &args.context).map_err(Failure::new)?;
+    let outside = never(output, cache)?;
+    if outside.iter().any(|path| path.starts_with(&dir) && path.is_file()) {
+        progress.line("note: the output lies in the context's directory; it is not part of the context");
+    }
+    Ok(Some(Local { dir, excludes, never: outside }))
+}
+
+/// What never belongs to a context: the output (with its temporary files), and the cache.
+fn never(output: &Output, cache: &Cache) -> Result<Vec<PathBuf>, Failure> {
     let mut never = vec![cache.dir().to_path_buf()];
     if let Dest::Path(path) = &output.dest {
         let absolute = std::path::absolute(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
         let parent = absolute.parent().and_then(|p| p.canonicalize().ok());
-        let real = parent.zip(absolute.file_name()).map(|(parent, name)| parent.join(name)).unwrap_or(absolute);
-        if real.starts_with(&dir) && real.exists() {
-            progress.line(&format!("note: {} is the output, so it is not part of the context", path.display()));
-        }
-        never.push(real);
+        never.push(parent.zip(absolute.file_name()).map(|(parent, name)| parent.join(name)).unwrap_or(absolute));
     }
-    Ok(Some(Local { dir, excludes, never }))
+    Ok(never)
 }
 
 fn epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64>, Failure> {

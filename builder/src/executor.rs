@@ -1,7 +1,7 @@
 //! Does the work of the vertices: looks a result up, or makes it and records it.
 
 use std::{
-    sync::Mutex,
+    sync::{Mutex, atomic::AtomicBool},
     time::Instant,
 };
 
@@ -39,6 +39,8 @@ pub struct Executor<'a> {
     pub web: &'a HttpSource,
     /// Content hashes of context files.
     pub hashes: &'a Hashes,
+    /// It was said that the emulated CPU is not the router's.
+    pub warned: AtomicBool,
     /// The time of the newest result used, in nanoseconds since 1970: the image's `created`.
     pub newest: Mutex<u64>,
 }

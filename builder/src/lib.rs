@@ -24,7 +24,7 @@ mod solver;
 mod source;
 pub mod strata;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic::AtomicBool};
 
 pub use cache::Cache;
 pub use error::{Cause, Error};
@@ -83,6 +83,7 @@ impl Builder {
             registry: &self.registry,
             web: &self.web,
             hashes: &hashes,
+            warned: AtomicBool::new(false),
             newest: Mutex::new(0),
         };
         let rootfs = solver::solve(&inputs, target.node, request.jobs, &executor)?;
