@@ -123,7 +123,8 @@ impl SignalWatch {
     pub fn start() -> Result<Self, Failure> {
         let watch = Self { interrupt: Arc::default(), signal: Arc::default() };
         let (interrupt, signal) = (watch.interrupt.clone(), watch.signal.clone());
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| Failure::new(format!("listen to signals: {e}")))?;
+        let mut signals =
+            Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| Failure::new(format!("listen to signals: {e}")))?;
         std::thread::spawn(move || {
             for number in signals.forever() {
                 if signal.swap(number, Ordering::SeqCst) != 0 {

@@ -1,12 +1,6 @@
 //! `routerpack run`: an archive, started here as it would be on the router.
 
-use std::{
-    io::IsTerminal,
-    os::fd::AsFd,
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{io::IsTerminal, os::fd::AsFd, path::PathBuf, process::ExitCode, sync::Arc};
 
 use routerpack_builder::{Builder, Cache, Strata, container::Container, events::Silent};
 use routerpack_graph::{ImageConfig, Platform};

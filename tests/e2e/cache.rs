@@ -48,7 +48,9 @@ fn touching_reruns_nothing_and_a_changed_file_reruns_what_depends_on_it() {
 fn a_rebuilt_stage_with_the_same_files_reruns_nothing_after_it() {
     let world = World::new();
     let file = |comment: &str| {
-        format!("FROM busybox AS one\nRUN echo {comment}; echo same > /f\nFROM busybox\nCOPY --from=one /f /f\nRUN cat /f > /g\n")
+        format!(
+            "FROM busybox AS one\nRUN echo {comment}; echo same > /f\nFROM busybox\nCOPY --from=one /f /f\nRUN cat /f > /g\n"
+        )
     };
     world.write("ctx/Dockerfile", file("first"));
     plain(&world, "ctx", &[]).success();
@@ -60,7 +62,10 @@ fn a_rebuilt_stage_with_the_same_files_reruns_nothing_after_it() {
 #[test]
 fn one_stage_can_be_run_again() {
     let world = World::new();
-    world.write("ctx/Dockerfile", "FROM busybox AS a\nRUN echo 1 > /a\nFROM busybox\nRUN echo 2 > /b\nCOPY --from=a /a /a\n");
+    world.write(
+        "ctx/Dockerfile",
+        "FROM busybox AS a\nRUN echo 1 > /a\nFROM busybox\nRUN echo 2 > /b\nCOPY --from=a /a /a\n",
+    );
     plain(&world, "ctx", &[]).success();
     let again = ran(&plain(&world, "ctx", &["--no-cache-filter", "a"]).success().stderr);
     assert_eq!(again, ["RUN echo 1 > /a"]);

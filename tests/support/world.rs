@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -205,6 +206,17 @@ impl World {
         command.args(["build", "--progress=plain", "--build-context", &self.base_context("busybox")]).args(arguments);
         run(command.arg(format!("--output=type={kind},dest={}", dest.display())).arg(context)).success();
         dest
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // The program's cache is synced behind its back, when it has ended already: a file that came now would keep the
+        // directory from going.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline && !super::leftovers::processes(self).is_empty() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
