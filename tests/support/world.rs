@@ -6,7 +6,6 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -211,12 +210,8 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        // The program's cache is synced behind its back, when it has ended already: a file that came now would keep the
-        // directory from going.
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while Instant::now() < deadline && !super::leftovers::processes(self).is_empty() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        // A file that came now would keep the directory from going.
+        super::leftovers::settle(self);
     }
 }
 
