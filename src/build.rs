@@ -17,7 +17,6 @@ use routerpack_frontends::dockerfile::{
     lower::{self, Context, Lowered, Options},
 };
 use routerpack_graph::{ImageConfig, Platform, exec, pb};
-use routerpack_sandbox::Isolation;
 use routerpack_sources::{BlobStore, PullPolicy};
 use routerpack_targets::{self as targets, Format, Summary, devices};
 
@@ -59,23 +58,12 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let context = main_context(args, &source, &output, &cache, &progress)?;
     resolver.locals.extend(context.map(|local| ("context".to_string(), local)));
 
-    let host = machine::host(&cache)?;
+    let host = machine::host(&cache);
     if !can_chown {
         progress.line(
             "note: this user has no ids in /etc/subuid, so steps see root's only: chown and USER in RUN fail, owners of COPY and of \
              base images are kept in the archive all the same\n  more ids: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
         );
-    }
-    if let Some(reason) = &host.facts.isolation_reason {
-        let how = match host.facts.isolation {
-            Isolation::UserNamespace => "with less than usual",
-            Isolation::Namespaces => "without a user namespace",
-            Isolation::Chroot => "in a plain chroot",
-        };
-        progress.warning(&format!("steps run {how} here: {reason}"));
-    }
-    if let Err(reason) = &host.facts.overlay {
-        progress.warning(&format!("steps run on copies of the root file system, which takes longer: {reason}"));
     }
     let epoch = epoch(&flags.build_args)?;
     let lowered = lower(args, &flags, &source, &resolver, &host.platform, platform)?;

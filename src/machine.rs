@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicI32, Ordering},
     },
 };
@@ -55,16 +55,17 @@ pub fn user_name() -> Option<String> {
 }
 
 /// What steps can have here.
-pub fn host(cache: &Cache) -> Result<Host, Failure> {
-    let facts = probe::probe(cache.dir()).map_err(Failure::new)?;
+pub fn host(cache: &Cache) -> Host {
+    let snapshots = cache.dir().to_path_buf();
     let dirs = emulator_dirs();
-    Ok(Host {
+    Host {
         platform: emulators::host_platform(),
         emulators: emulators::find(&dirs),
         emulator_dirs: dirs,
         resolv_conf: names::host_resolv_conf().unwrap_or_default(),
-        facts,
-    })
+        probe: Box::new(move || probe::probe(&snapshots)),
+        facts: OnceLock::new(),
+    }
 }
 
 /// Where emulators are looked for: `PATH`, and where distributions put them.

@@ -30,7 +30,7 @@ pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
     let platform = if args.platform.is_some() { wanted } else { image.platform.clone() };
 
     let events = Arc::new(Silent);
-    let host = machine::host(&cache)?;
+    let host = machine::host(&cache);
     let strata = Arc::new(Strata::new(cache, events.clone(), can_chown));
     let rootfs = strata.offer(&image);
     let builder = Builder { host, strata, registry: machine::registry(&config)?, web: machine::web(&config)?, events };

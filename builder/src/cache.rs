@@ -91,7 +91,8 @@ impl Cache {
             Ok(found) if found.trim() == FORMAT => {}
             Ok(_) => return Err(fail("its format is another version's")(io::ErrorKind::InvalidData.into())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                for sub in ["blobs/sha256", "layers", "snapshots", "ops", "mounts", "contexts", "refs", "locks", "tmp"] {
+                for sub in ["blobs/sha256", "layers", "snapshots", "ops", "mounts", "contexts", "refs", "locks", "tmp"]
+                {
                     fs::DirBuilder::new()
                         .recursive(true)
                         .mode(0o700)
@@ -99,14 +100,24 @@ impl Cache {
                         .map_err(fail("make its folders"))?;
                 }
                 let temp = dir.join(format!("format.{}", std::process::id()));
-                fs::write(&temp, FORMAT).and_then(|()| fs::rename(&temp, &version)).map_err(fail("write its format"))?;
+                fs::write(&temp, FORMAT)
+                    .and_then(|()| fs::rename(&temp, &version))
+                    .map_err(fail("write its format"))?;
             }
             Err(e) => return Err(fail("read its format")(e)),
         }
         let (run, run_lock) = new_run(dir).map_err(fail("make a folder for this run"))?;
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string();
         let synced = read_json::<Synced>(&dir.join("synced"));
-        let cache = Self { dir: dir.clone(), run, boot, synced, next: AtomicU64::new(0), unsynced: AtomicBool::new(false), _run_lock: run_lock };
+        let cache = Self {
+            dir: dir.clone(),
+            run,
+            boot,
+            synced,
+            next: AtomicU64::new(0),
+            unsynced: AtomicBool::new(false),
+            _run_lock: run_lock,
+        };
         cache.clear_dead_runs();
         Ok(cache)
     }
@@ -152,7 +163,12 @@ impl Cache {
 
     fn lock_file(&self, name: &str) -> io::Result<fs::File> {
         debug_assert!(!name.contains('/'));
-        fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.dir.join("locks").join(name))
+        fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(self.dir.join("locks").join(name))
     }
 
     /// Reads a record; none if it is absent, unreadable, or may not have reached the disk before a crash.

@@ -39,7 +39,7 @@ pub struct Executor<'a> {
     pub web: &'a HttpSource,
     /// Content hashes of context files.
     pub hashes: &'a Hashes,
-    /// It was said that the emulated CPU is not the router's.
+    /// It was said what is less here than it should be.
     pub warned: AtomicBool,
     /// The time of the newest result used, in nanoseconds since 1970: the image's `created`.
     pub newest: Mutex<u64>,
@@ -93,7 +93,11 @@ impl Executor<'_> {
             }
             Some(pb::op::Op::File(op)) => self.file(node, op, inputs),
             Some(pb::op::Op::Build(_)) => Err(Cause::Unsupported("nested builds are not supported".into())),
-            None => inputs.first().cloned().map(|rootfs| (rootfs, true)).ok_or_else(|| Cause::Unsupported("an op without content".into())),
+            None => inputs
+                .first()
+                .cloned()
+                .map(|rootfs| (rootfs, true))
+                .ok_or_else(|| Cause::Unsupported("an op without content".into())),
         }
     }
 
@@ -241,11 +245,17 @@ fn now() -> u64 {
 
 /// The digest of all that an op's copies take from its inputs; none where a copy takes from another
 /// action's result, whose content isn't known before the op ran.
-fn selected(op: &pb::FileOp, inputs: &[&Tree], hasher: &mut dyn files::FileHasher) -> Result<Option<Digest>, files::Error> {
+fn selected(
+    op: &pb::FileOp,
+    inputs: &[&Tree],
+    hasher: &mut dyn files::FileHasher,
+) -> Result<Option<Digest>, files::Error> {
     let mut digests = Vec::new();
     for action in &op.actions {
         if let Some(pb::file_action::Action::Copy(copy)) = &action.action {
-            let Some(tree) = usize::try_from(action.secondary_input).ok().and_then(|n| inputs.get(n)) else { return Ok(None) };
+            let Some(tree) = usize::try_from(action.secondary_input).ok().and_then(|n| inputs.get(n)) else {
+                return Ok(None);
+            };
             digests.push(files::selection_digest(copy, tree, hasher)?.to_string());
         }
     }

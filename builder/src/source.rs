@@ -61,7 +61,8 @@ fn stored(executor: &Executor, name: &str, platform: &Platform) -> Result<Rootfs
 fn http(executor: &Executor, source: &pb::SourceOp) -> Result<Rootfs, Cause> {
     let attr = |key: &str| source.attrs.get(key).map(String::as_str);
     let bad = |key: &str| Cause::Unsupported(format!("{}: {key} can't be read", source.identifier));
-    let checksum = attr("http.checksum").map(|c| Digest::parse(c).map_err(routerpack_sources::Error::from)).transpose()?;
+    let checksum =
+        attr("http.checksum").map(|c| Digest::parse(c).map_err(routerpack_sources::Error::from)).transpose()?;
     let number = |key: &str| attr(key).map(|v| v.parse::<u32>().map_err(|_| bad(key))).transpose();
     let mode = attr("http.perm").map(|v| u16::from_str_radix(v, 8).map_err(|_| bad("http.perm"))).transpose()?;
     let got = executor.web.fetch(&source.identifier, checksum.as_ref(), executor.request.pull, MAX_DOWNLOAD, None)?;
@@ -96,7 +97,8 @@ fn local(executor: &Executor, name: &str, source: &pb::SourceOp) -> Result<Rootf
     let patterns = |key: &str| -> Result<Vec<String>, Cause> {
         match source.attrs.get(key) {
             None => Ok(Vec::new()),
-            Some(json) => serde_json::from_str(json).map_err(|_| Cause::Unsupported(format!("{key} of a local source is no list"))),
+            Some(json) => serde_json::from_str(json)
+                .map_err(|_| Cause::Unsupported(format!("{key} of a local source is no list"))),
         }
     };
     // What the frontend knows of the ignore file, or else what the program does.
@@ -111,10 +113,16 @@ fn local(executor: &Executor, name: &str, source: &pb::SourceOp) -> Result<Rootf
 fn scanned(local: &Local, excludes: &[String]) -> Result<Stratum, Cause> {
     let what = || format!("the context {}", local.dir.display());
     let matcher = Matcher::new(excludes).map_err(Cause::rootfs(what()))?;
-    let never: Vec<Vec<u8>> =
-        local.never.iter().filter_map(|p| p.strip_prefix(&local.dir).ok()).map(|p| p.as_os_str().as_bytes().to_vec()).collect();
+    let never: Vec<Vec<u8>> = local
+        .never
+        .iter()
+        .filter_map(|p| p.strip_prefix(&local.dir).ok())
+        .map(|p| p.as_os_str().as_bytes().to_vec())
+        .collect();
     let is_output = |path: &[u8]| {
-        never.iter().any(|n| path.strip_prefix(&n[..]).is_some_and(|rest| rest.is_empty() || rest.starts_with(TEMPORARY)))
+        never
+            .iter()
+            .any(|n| path.strip_prefix(&n[..]).is_some_and(|rest| rest.is_empty() || rest.starts_with(TEMPORARY)))
     };
     let mut filter = |path: &[u8], is_dir: bool| {
         if is_output(path) {
