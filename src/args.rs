@@ -33,6 +33,20 @@ pub enum Command {
     Build(Box<BuildArgs>),
     /// Make any image into an archive that a router imports, without a Dockerfile
     Convert(ConvertArgs),
+    /// Show config, layers, size and platform of an image
+    Inspect(InspectArgs),
+    /// Show how an image came to be
+    History(HistoryArgs),
+    /// List files of an image
+    Ls(LsArgs),
+    /// Print files of an image
+    Cat(CatArgs),
+    /// Show what changed between two images, files and config
+    Diff(DiffArgs),
+    /// Copy files into an archive or out of an image
+    Cp(CpArgs),
+    /// Make a new archive of an image and changes to its files or config
+    Commit(CommitArgs),
     /// Run an archive here, with the CPU that the router has, before it is uploaded
     Run(RunArgs),
     /// Say what this machine can do and how to mend the rest
@@ -51,7 +65,7 @@ standard output. Without -o: type=routeros, ./<dirname>.tar";
 /// `routerpack build`
 #[derive(Debug, Args)]
 pub struct BuildArgs {
-    /// The build context: a directory, or `-` for a Dockerfile (or a tar of a context) on standard input
+    /// The build context: a directory, or `-` for a Dockerfile on standard input and no context
     #[arg(default_value = ".", value_name = "CONTEXT")]
     pub context: PathBuf,
     /// The Dockerfile [default: CONTEXT/Dockerfile, then CONTEXT/Containerfile]; `-` is standard input
@@ -66,9 +80,9 @@ pub struct BuildArgs {
     /// The router that it is for, by product name or code: picks the platform (rb5009, hap-ax3, hex-refresh …)
     #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
     pub device: Option<String>,
-    /// The stage to build
-    #[arg(long, value_name = "STAGE", default_value = "")]
-    pub target: String,
+    /// The stage to build [default: the last one]
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
     /// Value of an ARG; without `=VALUE` it is taken from the environment
     #[arg(long, value_name = "KEY[=VALUE]")]
     pub build_arg: Vec<String>,
@@ -183,6 +197,115 @@ pub struct ConvertArgs {
     /// A registry host that speaks plain HTTP, or HTTPS with a certificate nobody knows
     #[arg(long, value_name = "HOST[:PORT]")]
     pub insecure_registry: Vec<String>,
+}
+
+/// `routerpack inspect`
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// `json`, or a text with fields: `{{.Config.Env}}`, `{{json .Layers}}`
+    #[arg(short, long, value_name = "json|TEXT")]
+    pub format: Option<String>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack history`
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// `json`
+    #[arg(short, long, value_name = "json")]
+    pub format: Option<String>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack ls`
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// A directory or file of the image
+    #[arg(default_value = "/")]
+    pub path: String,
+    /// Mode, owner, size and time, too
+    #[arg(short, long)]
+    pub long: bool,
+    /// Everything below
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack cat`
+#[derive(Debug, Args)]
+pub struct CatArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// Files of the image
+    #[arg(required = true)]
+    pub paths: Vec<String>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack diff`
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The older image, any source
+    pub a: String,
+    /// The newer image, any source
+    pub b: String,
+    /// `json`
+    #[arg(short, long, value_name = "json")]
+    pub format: Option<String>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack cp`
+#[derive(Debug, Args)]
+pub struct CpArgs {
+    /// A path here, or ARCHIVE:PATH
+    pub from: String,
+    /// ARCHIVE:PATH, or a path here (`-`: a tar on standard output)
+    pub to: String,
+    /// Where the changed archive goes [default: it replaces ARCHIVE, once it is whole]
+    #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
+    pub output: Option<String>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack commit`
+#[derive(Debug, Args)]
+pub struct CommitArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// A directory of files to be added or replaced, or a layer's tar (its whiteouts delete)
+    pub changes: Option<PathBuf>,
+    /// A Dockerfile instruction about the config: 'CMD ["/app"]', 'ENV A=1' …
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    pub change: Vec<String>,
+    /// Name of the image, NAME[:TAG] [default: the source's]
+    #[arg(short, long, value_name = "NAME")]
+    pub tag: Vec<String>,
+    /// Where and in which form the result goes
+    #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
+    pub output: String,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
 }
 
 /// What `--layers` names.

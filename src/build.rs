@@ -18,6 +18,7 @@ use routerpack_sources::PullPolicy;
 
 use crate::{
     args::{BuildArgs, Cli, Network, OnFailure},
+    durable,
     excerpt::Excerpt,
     failure::Failure,
     flags,
@@ -48,10 +49,13 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let pull = if args.pull { PullPolicy::Always } else { PullPolicy::Missing };
     let mut resolver =
         SourceResolver::new(registry.clone(), pull, &args.build_context, &config).map_err(Failure::new)?;
+    for local in resolver.locals.values_mut() {
+        local.never = never(&output, &cache)?;
+    }
     let context = main_context(args, &source, &output, &cache, &progress)?;
     resolver.locals.extend(context.map(|local| ("context".to_string(), local)));
 
-    let host = machine::host(&cache)?;
+    let host = machine::host(&cache);
     if !can_chown {
         progress.line(
             "note: this user has no ids in /etc/subuid, so steps see root's only: chown and USER in RUN fail, owners of COPY and of \
@@ -65,7 +69,8 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     }
 
     let strata = Arc::new(Strata::new(cache.clone(), progress.clone(), can_chown));
-    let builder = Builder { host, strata: strata.clone(), registry, events: progress.clone() };
+    let web = machine::web(&config)?;
+    let builder = Builder { host, strata: strata.clone(), registry, web, events: progress.clone() };
     let request = Request {
         definition: lowered.definition.clone(),
         locals: resolver.locals,
@@ -79,9 +84,9 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
         on_failure: args.on_failure.map(|OnFailure::Shell| shell(progress.clone())),
         interrupt: watch.interrupt.clone(),
     };
-    let built = builder.build(&request).map_err(|error| {
-        watch.failure().unwrap_or_else(|| Failure::build(&error, &lowered.definition))
-    })?;
+    let built = builder
+        .build(&request)
+        .map_err(|error| watch.failure().unwrap_or_else(|| Failure::build(&error, &lowered.definition)))?;
     if let Some(interrupted) = watch.failure() {
         return Err(interrupted);
     }
@@ -95,6 +100,7 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
         tags_given: !args.tag.is_empty(),
         epoch,
         strata: &strata,
+        blobs: builder.registry.blobs(),
         progress: &progress,
         watch: &watch,
     };
@@ -103,7 +109,7 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     if args.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }
-    sync_later(&cache);
+    durable::later(&cache);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -152,7 +158,11 @@ fn read_dockerfile(args: &BuildArgs) -> Result<Source, Failure> {
     let stdin = Path::new("-");
     let fail = |path: &Path, why: String| Failure::new(format!("{}: {why}", path.display()));
     if args.context != stdin && !args.context.is_dir() {
-        let why = if args.context.exists() { "the build context is not a directory" } else { "there is no such build context" };
+        let why = if args.context.exists() {
+            "the build context is not a directory"
+        } else {
+            "there is no such build context"
+        };
         return Err(fail(&args.context, why.into()));
     }
     let path = match &args.file {
@@ -168,7 +178,11 @@ fn read_dockerfile(args: &BuildArgs) -> Result<Source, Failure> {
     };
     let mut bytes = Vec::new();
     match &path {
-        None => std::io::stdin().lock().take(MAX_DOCKERFILE + 1).read_to_end(&mut bytes).map_err(|e| fail(stdin, e.to_string()))?,
+        None => std::io::stdin()
+            .lock()
+            .take(MAX_DOCKERFILE + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|e| fail(stdin, e.to_string()))?,
         Some(path) => std::fs::File::open(path)
             .and_then(|f| f.take(MAX_DOCKERFILE + 1).read_to_end(&mut bytes))
             .map_err(|e| fail(path, e.to_string()))?,
@@ -195,17 +209,22 @@ fn main_context(
     }
     let dir = args.context.canonicalize().map_err(|e| Failure::new(format!("{}: {e}", args.context.display())))?;
     let excludes = resolver::excludes(source.path.as_deref(), &args.context).map_err(Failure::new)?;
+    let outside = never(output, cache)?;
+    if outside.iter().any(|path| path.starts_with(&dir) && path.is_file()) {
+        progress.line("note: the output lies in the context's directory; it is not part of the context");
+    }
+    Ok(Some(Local { dir, excludes, never: outside }))
+}
+
+/// What never belongs to a context: the output (with its temporary files), and the cache.
+fn never(output: &Output, cache: &Cache) -> Result<Vec<PathBuf>, Failure> {
     let mut never = vec![cache.dir().to_path_buf()];
     if let Dest::Path(path) = &output.dest {
         let absolute = std::path::absolute(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
         let parent = absolute.parent().and_then(|p| p.canonicalize().ok());
-        let real = parent.zip(absolute.file_name()).map(|(parent, name)| parent.join(name)).unwrap_or(absolute);
-        if real.starts_with(&dir) && real.exists() {
-            progress.line(&format!("note: {} is the output, so it is not part of the context", path.display()));
-        }
-        never.push(real);
+        never.push(parent.zip(absolute.file_name()).map(|(parent, name)| parent.join(name)).unwrap_or(absolute));
     }
-    Ok(Some(Local { dir, excludes, never }))
+    Ok(never)
 }
 
 fn draw(source: &Source, diagnostic: &Diagnostic) -> String {
@@ -235,7 +254,7 @@ fn lower(
     let dockerfile = Dockerfile::parse(&source.text).map_err(all)?;
     let mut options = Options::new(host.clone());
     options.filename = source.file.clone();
-    options.target = Some(args.target.clone()).filter(|t| !t.is_empty());
+    options.target = args.target.clone();
     options.platform = platform;
     options.build_args = flags.build_args.clone();
     if let Some(epoch) = machine::variable("SOURCE_DATE_EPOCH") {
@@ -258,7 +277,8 @@ fn lower(
     options.extra_hosts = flags.hosts.clone();
     options.ulimits = flags.ulimits.clone();
     options.shm_size = flags.shm_size;
-    lower::lower(&dockerfile, &source.text, &options, resolver).map_err(|e| Failure::drawn(draw(source, &e.diagnostic())))
+    lower::lower(&dockerfile, &source.text, &options, resolver)
+        .map_err(|e| Failure::drawn(draw(source, &e.diagnostic())))
 }
 
 /// Opens a shell where a step failed.
@@ -288,9 +308,4 @@ fn created(config: &ImageConfig, built: &Built) -> Option<String> {
 fn base_name(context: &Path) -> String {
     let name = context.canonicalize().ok().and_then(|dir| dir.file_name().map(|n| n.to_string_lossy().into_owned()));
     name.filter(|n| context != Path::new("-") && !n.is_empty()).unwrap_or_else(|| "image".into())
-}
-
-/// Makes the cache durable when nobody waits: a child does it after the program has ended.
-fn sync_later(cache: &Cache) {
-    let _ = cache; // records are trusted within this boot; the next build syncs what is older
 }

@@ -7,6 +7,7 @@ use routerpack_targets::Format;
 
 use crate::{
     args::{Cli, ConvertArgs},
+    durable,
     failure::Failure,
     machine::{self, SignalWatch},
     output::{Dest, Output},
@@ -33,11 +34,7 @@ pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
     opener.strata.tree(&source.rootfs).map_err(Failure::new)?;
 
     let watch = SignalWatch::start()?;
-    let tags = match (&args.tag[..], &source.tags[..]) {
-        ([], []) => vec![format!("{}:latest", pack::image_name(&source.stem))],
-        ([], own) => own.to_vec(),
-        (given, _) => given.to_vec(),
-    };
+    let tags = source.names(&args.tag);
     let packing = Packing {
         output: &output,
         load: args.load,
@@ -46,6 +43,7 @@ pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
         tags_given: !args.tag.is_empty(),
         epoch,
         strata: &opener.strata,
+        blobs: &opener.blobs,
         progress: &progress,
         watch: &watch,
     };
@@ -53,6 +51,7 @@ pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
     if args.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }
+    durable::later(opener.strata.cache());
     Ok(ExitCode::SUCCESS)
 }
 

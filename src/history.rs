@@ -36,7 +36,11 @@ pub fn history(cli: &Cli, args: &HistoryArgs) -> Result<ExitCode, Failure> {
     for (line, layer) in lines.iter().rev() {
         let created: String = line.created.as_deref().unwrap_or("").chars().take(20).collect();
         let size = layer.map_or_else(|| "-".into(), |l| megabytes(l.size));
-        println!("{:<20} {size:>10}  {}", printable(created.as_bytes()), printable(line.created_by.replace('\n', " ").as_bytes()));
+        println!(
+            "{:<20} {size:>10}  {}",
+            printable(created.as_bytes()),
+            printable(line.created_by.replace('\n', " ").as_bytes())
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

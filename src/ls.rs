@@ -55,7 +55,8 @@ fn long(entry: &Entry, name: &[u8]) -> String {
         Kind::CharDev | Kind::BlockDev => format!("{}, {}", entry.rdev().0, entry.rdev().1),
         _ => entry.size.to_string(),
     };
-    let time = jiff::Timestamp::from_second(entry.mtime.secs).unwrap_or_default().strftime("%Y-%m-%d %H:%M").to_string();
+    let time =
+        jiff::Timestamp::from_second(entry.mtime.secs).unwrap_or_default().strftime("%Y-%m-%d %H:%M").to_string();
     let target = if entry.kind == Kind::Symlink { format!(" -> {}", path::show(entry.link())) } else { String::new() };
     let owner = format!("{}:{}", entry.uid, entry.gid);
     format!("{} {owner:>11} {size:>10} {time} {}{target}", mode(entry), path::show(name))

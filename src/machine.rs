@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicI32, Ordering},
     },
 };
@@ -13,7 +13,7 @@ use std::{
 use routerpack_builder::{Cache, Host, Interrupt};
 use routerpack_graph::Platform;
 use routerpack_sandbox::{emulators, names, probe};
-use routerpack_sources::{Config, Proxy, Registry};
+use routerpack_sources::{Config, HttpSource, Proxy, Registry};
 use routerpack_targets::devices;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
@@ -56,16 +56,17 @@ pub fn user_name() -> Option<String> {
 }
 
 /// What steps can have here.
-pub fn host(cache: &Cache) -> Result<Host, Failure> {
-    let facts = probe::probe(cache.dir()).map_err(Failure::new)?;
+pub fn host(cache: &Cache) -> Host {
+    let snapshots = cache.dir().to_path_buf();
     let dirs = emulator_dirs();
-    Ok(Host {
+    Host {
         platform: emulators::host_platform(),
         emulators: emulators::find(&dirs),
         emulator_dirs: dirs,
         resolv_conf: names::host_resolv_conf().unwrap_or_default(),
-        facts,
-    })
+        probe: Box::new(move || probe::probe(&snapshots)),
+        facts: OnceLock::new(),
+    }
 }
 
 /// Where emulators are looked for: `PATH`, and where distributions put them.
@@ -73,7 +74,7 @@ pub fn emulator_dirs() -> Vec<PathBuf> {
     let mut dirs = path_dirs();
     dirs.extend(emulators::usual_dirs());
     let mut seen = std::collections::HashSet::new();
-    dirs.retain(|d| seen.insert(d.clone()));
+    dirs.retain(|dir| dir.canonicalize().is_ok_and(|real| seen.insert(real))); // /bin is /usr/bin
     dirs
 }
 
@@ -94,7 +95,9 @@ pub fn wanted_platform(text: Option<&str>, device: Option<&str>) -> Result<Optio
     if let Some(name) = device {
         let device = devices::find(name).map_err(|e| Failure::new(format!("--for: {e}")))?;
         let platform = device.platform();
-        return platform.map(Some).ok_or_else(|| Failure::new(format!("--for: the {} has no container package", device.name)));
+        return platform
+            .map(Some)
+            .ok_or_else(|| Failure::new(format!("--for: the {} has no container package", device.name)));
     }
     text.map(|text| Platform::parse(text, &self::platform()).map_err(Failure::usage)).transpose()
 }
@@ -117,6 +120,11 @@ pub fn registry(config: &Config) -> Result<Arc<Registry>, Failure> {
     Registry::new(config).map(Arc::new).map_err(Failure::new)
 }
 
+/// Files of the web, over the cache.
+pub fn web(config: &Config) -> Result<Arc<HttpSource>, Failure> {
+    HttpSource::new(config).map(Arc::new).map_err(Failure::new)
+}
+
 /// Listens to Ctrl-C, TERM and HUP.
 pub struct SignalWatch {
     /// Raised by the first signal.
@@ -129,7 +137,8 @@ impl SignalWatch {
     pub fn start() -> Result<Self, Failure> {
         let watch = Self { interrupt: Arc::default(), signal: Arc::default() };
         let (interrupt, signal) = (watch.interrupt.clone(), watch.signal.clone());
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| Failure::new(format!("listen to signals: {e}")))?;
+        let mut signals =
+            Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| Failure::new(format!("listen to signals: {e}")))?;
         std::thread::spawn(move || {
             for number in signals.forever() {
                 if signal.swap(number, Ordering::SeqCst) != 0 {

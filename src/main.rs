@@ -2,13 +2,21 @@
 
 mod args;
 mod build;
+mod cat;
+mod commit;
 mod convert;
+mod cp;
+mod diff;
 mod doctor;
+mod durable;
 mod emulators;
 mod excerpt;
 mod failure;
 mod flags;
+mod history;
+mod inspect;
 mod load;
+mod ls;
 mod machine;
 mod output;
 mod pack;
@@ -16,6 +24,7 @@ mod progress;
 mod resolver;
 mod run;
 mod source;
+mod template;
 
 use std::process::ExitCode;
 
@@ -26,10 +35,18 @@ use crate::args::{Cli, Command};
 fn main() -> ExitCode {
     // A step's runner is this program again: it never comes back from here.
     routerpack_sandbox::runner::hook();
+    durable::hook();
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Build(args) => build::build(&cli, args),
         Command::Convert(args) => convert::convert(&cli, args),
+        Command::Inspect(args) => inspect::inspect(&cli, args),
+        Command::History(args) => history::history(&cli, args),
+        Command::Ls(args) => ls::ls(&cli, args),
+        Command::Cat(args) => cat::cat(&cli, args),
+        Command::Diff(args) => diff::diff(&cli, args),
+        Command::Cp(args) => cp::cp(&cli, args),
+        Command::Commit(args) => commit::commit(&cli, args),
         Command::Run(args) => run::run(&cli, args),
         Command::Doctor => doctor::doctor(&cli),
         Command::Emulators => emulators::emulators(),

@@ -1,9 +1,10 @@
 //! From a rootfs and a config to what `-o` names: what `build` and `convert` have in common.
 
-use std::panic;
+use std::{panic, process::ExitCode};
 
 use routerpack_builder::{Part, Rootfs, Strata, StratumId, events::Events};
 use routerpack_graph::{ImageConfig, Platform};
+use routerpack_sources::BlobStore;
 use routerpack_targets::{self as targets, Format, Summary};
 
 use crate::{
@@ -12,7 +13,8 @@ use crate::{
     load,
     machine::{self, SignalWatch},
     output::{Dest, Output},
-    progress::{Progress, megabytes},
+    progress::{Mode, Progress, megabytes},
+    source::{Opener, Source},
 };
 
 /// Everything that packing takes.
@@ -31,6 +33,8 @@ pub struct Packing<'a> {
     pub epoch: Option<i64>,
     /// Where the rootfs is.
     pub strata: &'a Strata,
+    /// Where compressed layers are kept, for an OCI archive.
+    pub blobs: &'a BlobStore,
     /// Where bar and last lines go.
     pub progress: &'a Progress,
     /// Stops it.
@@ -78,7 +82,7 @@ impl Packing<'_> {
         let sources = match layers {
             targets::Layers::Flat => Vec::new(),
             targets::Layers::Keep => {
-                let source = |part| layer_source(self.strata, part);
+                let source = |part| layer_source(self.strata, part, self.blobs, format);
                 rootfs.parts().iter().map(source).collect::<Result<_, _>>()?
             }
         };
@@ -132,7 +136,8 @@ impl Packing<'_> {
             && given != tag
             && self.tags_given
         {
-            self.progress.line(&format!("note: the tag is {tag} in the archive, since RouterOS shows it as it stands there"));
+            self.progress
+                .line(&format!("note: the tag is {tag} in the archive, since RouterOS shows it as it stands there"));
         }
         let base = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let name = tag_name(summary.tags.first().map_or("app", String::as_str));
@@ -150,6 +155,34 @@ impl Packing<'_> {
     }
 }
 
+/// Packs a source with other files or another config, and says so. Without `tags` it keeps its names.
+pub fn changed(
+    opener: &Opener,
+    source: &Source,
+    rootfs: Rootfs,
+    config: &ImageConfig,
+    output: &Output,
+    tags: &[String],
+) -> Result<ExitCode, Failure> {
+    let epoch = epoch(None)?;
+    opener.strata.tree(&rootfs).map_err(Failure::new)?;
+    let tags = source.names(tags);
+    let packing = Packing {
+        output,
+        load: false,
+        layers: None,
+        tags: &tags,
+        tags_given: false,
+        epoch,
+        strata: &opener.strata,
+        blobs: &opener.blobs,
+        progress: &Progress::new(Mode::Auto),
+        watch: &SignalWatch::start()?,
+    };
+    packing.pack(&rootfs, config, &source.platform)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The limit of all times in the output, in seconds since 1970: the given text, or the environment's
 /// `SOURCE_DATE_EPOCH`.
 pub fn epoch(given: Option<&String>) -> Result<Option<i64>, Failure> {
@@ -160,23 +193,62 @@ pub fn epoch(given: Option<&String>) -> Result<Option<i64>, Failure> {
     text.map(parse).transpose()
 }
 
-fn layer_source(strata: &Strata, part: &Part) -> Result<targets::LayerSource, Failure> {
+fn layer_source(
+    strata: &Strata,
+    part: &Part,
+    blobs: &BlobStore,
+    format: Format,
+) -> Result<targets::LayerSource, Failure> {
     let stratum = strata.stratum(part).map_err(Failure::new)?;
-    let diff_id = match part {
-        Part::Kept(StratumId::Layer(diff_id)) => Some(diff_id.clone()),
-        _ => None,
+    let Part::Kept(StratumId::Layer(diff_id)) = part else {
+        return Ok(targets::LayerSource { stratum, diff_id: None, blob: None });
     };
-    Ok(targets::LayerSource { stratum, diff_id, blob: None })
+    let offered = if format == Format::Oci { strata.offered(diff_id) } else { None };
+    let blob = offered.map(|(image, n)| compressed(&image, n, blobs)).transpose().map_err(Failure::new)?;
+    Ok(targets::LayerSource { stratum, diff_id: Some(diff_id.clone()), blob })
+}
+
+/// A layer's blob as its source has it, in the cache.
+fn compressed(
+    image: &routerpack_sources::Image,
+    n: usize,
+    blobs: &BlobStore,
+) -> routerpack_sources::Result<targets::Blob> {
+    let layer = &image.layers[n];
+    if blobs.get(&layer.digest)?.is_none() {
+        let mut writer = blobs.writer()?;
+        let copied = std::io::copy(&mut image.open_blob(n, None)?, &mut writer);
+        copied.map_err(|e| {
+            routerpack_sources::Error::from_io(e).unwrap_or_else(|source| routerpack_sources::Error::File {
+                path: blobs.path(&layer.digest),
+                what: "keep a layer's blob",
+                source,
+            })
+        })?;
+        // The registry's own blobs are here already; a store's are read again where they lie if this fails.
+        if blobs.get(&layer.digest)?.is_none() {
+            writer.commit(&layer.digest, Some(layer.size), &image.name)?;
+        }
+    }
+    Ok(targets::Blob {
+        digest: layer.digest.clone(),
+        size: layer.size,
+        media_type: layer.media_type.clone(),
+        path: blobs.path(&layer.digest),
+    })
 }
 
 /// A directory's name as an image's: lower case, other characters as dashes.
 pub fn image_name(name: &str) -> String {
-    let dashed: String =
-        name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
+    let dashed: String = name
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
+        .collect();
     let mut name = String::new();
     for c in dashed.trim_matches(|c: char| !c.is_ascii_alphanumeric()).chars() {
         // two separators in a row are not allowed in a name
-        if !(name.ends_with(['.', '_', '-']) && !c.is_ascii_alphanumeric()) {
+        if !name.ends_with(['.', '_', '-']) || c.is_ascii_alphanumeric() {
             name.push(c);
         }
     }
@@ -195,7 +267,9 @@ mod tests {
 
     #[test]
     fn directories_become_image_names() {
-        for (dir, name) in [("My App", "my-app"), ("a__b", "a_b"), (".hidden.", "hidden"), ("Ünï", "n"), ("...", "image")] {
+        for (dir, name) in
+            [("My App", "my-app"), ("a__b", "a_b"), (".hidden.", "hidden"), ("Ünï", "n"), ("...", "image")]
+        {
             assert_eq!(image_name(dir), name, "{dir}");
         }
         assert_eq!(tag_name("team/app:1.2"), "app");

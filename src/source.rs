@@ -8,12 +8,15 @@ use std::{
     sync::Arc,
 };
 
-use routerpack_builder::{Cache, Part, Rootfs, Strata, events::Events};
+use routerpack_builder::{
+    Cache, Part, Rootfs, Strata,
+    events::{Events, Silent},
+};
 use routerpack_graph::{ImageConfig, Platform};
 use routerpack_rootfs::{ScanOptions, Stratum, scan};
-use routerpack_sources::{Config, DockerDaemon, Image, Location, PullPolicy, Store, StoreKind};
+use routerpack_sources::{BlobStore, Config, DockerDaemon, Image, Location, PullPolicy, Store, StoreKind};
 
-use crate::{failure::Failure, machine};
+use crate::{args::Cli, failure::Failure, machine};
 
 /// An opened source.
 pub struct Source {
@@ -31,12 +34,18 @@ pub struct Source {
     pub tags: Vec<String>,
     /// A short name for a file that is made of it.
     pub stem: String,
+    /// What kind of store it is in; a registry's and an engine's images count as [`StoreKind::OciLayout`].
+    pub kind: StoreKind,
+    /// The docker-archive that it was read from, which a changed one may replace.
+    pub archive: Option<PathBuf>,
 }
 
 /// Opens sources over one cache.
 pub struct Opener {
     /// Where layers are kept.
     pub strata: Arc<Strata>,
+    /// Where compressed layers are kept.
+    pub blobs: BlobStore,
     /// Settings of registries and local stores.
     pub config: Config,
     /// When a registry is asked.
@@ -52,7 +61,19 @@ impl Opener {
         let config = machine::sources(cache.dir(), &[]);
         // Nothing here unpacks a layer, so nobody has to own its files.
         let strata = Arc::new(Strata::new(cache, events, false));
-        Ok(Self { strata, config, pull: PullPolicy::Missing, wanted })
+        let blobs = BlobStore::open(&config.cache).map_err(Failure::new)?;
+        Ok(Self { strata, blobs, config, pull: PullPolicy::Missing, wanted })
+    }
+
+    /// For the platform of `--platform`, without any word about progress.
+    pub fn quiet(cli: &Cli, platform: Option<&str>) -> Result<Self, Failure> {
+        let wanted = machine::wanted_platform(platform, None)?;
+        Self::new(&machine::cache_dir(cli)?, Arc::new(Silent), wanted)
+    }
+
+    /// Opens what is at a path: for a tar of files, the platform is whatever else says.
+    pub fn open_path(&self, path: &Path) -> Result<Source, Failure> {
+        self.of_path(path, &self.wanted.clone().unwrap_or_else(machine::platform))
     }
 
     /// Reads and opens a place.
@@ -61,7 +82,8 @@ impl Opener {
         let wanted = self.wanted.clone().unwrap_or_else(machine::platform);
         let source = match &location {
             Location::Registry(reference) => {
-                let image = machine::registry(&self.config)?.image(reference, &wanted, self.pull).map_err(Failure::new)?;
+                let image =
+                    machine::registry(&self.config)?.image(reference, &wanted, self.pull).map_err(Failure::new)?;
                 let tags = vec![reference.familiar()];
                 let stem = last_component(reference.repository());
                 self.of_image(image, text, tags, stem)
@@ -70,7 +92,7 @@ impl Opener {
                 let store = Store::open(path, Some(*kind), &self.config).map_err(Failure::new)?;
                 let image = store.image(tag.as_deref(), digest.as_ref(), &wanted).map_err(Failure::new)?;
                 let tags = self.tags(&store, tag.as_deref(), path);
-                self.of_image(image, text, tags, stem(path))
+                self.of_image(image, text, tags, stem(path)).in_store(&store)
             }
             Location::Path(path) => self.of_path(path, &wanted)?,
             Location::DockerDaemon(name) => {
@@ -109,7 +131,7 @@ impl Opener {
         if store.kind() != StoreKind::Directory {
             let image = store.image(None, None, wanted).map_err(Failure::new)?;
             let tags = self.tags(&store, None, path);
-            return Ok(self.of_image(image, &path.display().to_string(), tags, stem(path)));
+            return Ok(self.of_image(image, &path.display().to_string(), tags, stem(path)).in_store(&store));
         }
         let root = path.canonicalize().map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
         let index = scan(&root, ScanOptions::default()).map_err(Failure::new)?;
@@ -127,6 +149,8 @@ impl Opener {
             platform: wanted.clone(),
             image: None,
             tags: Vec::new(),
+            kind: StoreKind::Directory,
+            archive: None,
         })
     }
 
@@ -141,12 +165,12 @@ impl Opener {
         let spool = self.strata.cache().temp_path();
         let fail = |e: io::Error| Failure::new(format!("{}: {e}", spool.display()));
         let mut file = File::create(&spool).map_err(fail)?;
-        let opened = save(&mut file).and_then(|_| Store::open(&spool, None, &self.config).map_err(Failure::new)).and_then(
-            |store| {
+        let opened = save(&mut file)
+            .and_then(|_| Store::open(&spool, None, &self.config).map_err(Failure::new))
+            .and_then(|store| {
                 let image = store.image(None, None, wanted).map_err(Failure::new)?;
                 Ok((self.tags(&store, None, Path::new(&stem)), image))
-            },
-        );
+            });
         // The store keeps it open.
         fs::remove_file(&spool).map_err(fail)?;
         let (tags, mut image) = opened.map_err(|failure| failure.in_place_of(&spool, text))?;
@@ -163,6 +187,8 @@ impl Opener {
             image: Some(image),
             tags,
             stem,
+            kind: StoreKind::OciLayout,
+            archive: None,
         }
     }
 
@@ -179,6 +205,22 @@ impl Opener {
             false => format!("{}:{tag}", crate::pack::image_name(&stem(path))),
         };
         tags.into_iter().map(complete).collect()
+    }
+}
+
+impl Source {
+    /// The names of what is made of it: those given, or its own, or one made of the file's.
+    pub fn names(&self, given: &[String]) -> Vec<String> {
+        match (given, &self.tags[..]) {
+            ([], []) => vec![format!("{}:latest", crate::pack::image_name(&self.stem))],
+            ([], own) => own.to_vec(),
+            (given, _) => given.to_vec(),
+        }
+    }
+
+    fn in_store(self, store: &Store) -> Self {
+        let is_archive = store.kind() == StoreKind::DockerArchive;
+        Self { kind: store.kind(), archive: is_archive.then(|| store.path().to_path_buf()), ..self }
     }
 }
 
@@ -204,9 +246,12 @@ fn docker_socket() -> Result<PathBuf, Failure> {
 fn podman_save(name: &str, out: &mut File, limit: u64) -> Result<u64, Failure> {
     let mut command = Command::new("podman");
     command.args(["save", "--quiet", "--format", "docker-archive", name]);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|e| {
-        Failure::new(format!("containers-storage:{name}: podman can't be started: {e}\n  install podman, or save the image to a file"))
-    })?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(|e| {
+            Failure::new(format!(
+                "containers-storage:{name}: podman can't be started: {e}\n  install podman, or save the image to a file"
+            ))
+        })?;
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let words = std::thread::spawn(move || {
         let mut words = String::new();
@@ -223,7 +268,9 @@ fn podman_save(name: &str, out: &mut File, limit: u64) -> Result<u64, Failure> {
     let fail = |why: String| Failure::new(format!("containers-storage:{name}: {why}"));
     match status {
         Ok(status) if status.success() => copied.map_err(|e| fail(e.to_string())),
-        Ok(_) => Err(fail(crate::progress::printable(words.trim().lines().last().unwrap_or("podman save failed").as_bytes()))),
+        Ok(_) => Err(fail(crate::progress::printable(
+            words.trim().lines().last().unwrap_or("podman save failed").as_bytes(),
+        ))),
         Err(e) => Err(fail(e.to_string())),
     }
 }

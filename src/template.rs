@@ -14,7 +14,9 @@ pub enum TemplateError {
         fields: Vec<String>,
     },
     /// More of the template language than this.
-    #[error("--format: `{{{{{0}}}}}` is not a field: only `{{{{.Field.Field}}}}` and `{{{{json .Field}}}}` are known; or use --format json")]
+    #[error(
+        "--format: `{{{{{0}}}}}` is not a field: only `{{{{.Field.Field}}}}` and `{{{{json .Field}}}}` are known; or use --format json"
+    )]
     NotAField(String),
     /// A `{{` without its end.
     #[error("--format: `{{{{` without `}}}}`")]
@@ -82,7 +84,12 @@ mod tests {
         ] {
             assert_eq!(render(template, &value).unwrap(), want, "{template}");
         }
-        for (bad, word) in [("{{.Nope}}", "Os, Config, Labels"), ("{{range .Os}}", "only"), ("{{.Os", "without"), ("{{.Os.x}}", "Os.x")] {
+        for (bad, word) in [
+            ("{{.Nope}}", "Os, Config, Labels"),
+            ("{{range .Os}}", "only"),
+            ("{{.Os", "without"),
+            ("{{.Os.x}}", "Os.x"),
+        ] {
             assert!(render(bad, &value).unwrap_err().to_string().contains(word), "{bad}");
         }
     }

@@ -92,11 +92,23 @@ fn convert_is_a_one_line_from() {
     for platform in ["linux/amd64", "linux/arm/v5"] {
         let context = world.base_context("busybox");
         world
-            .routerpack(["build", "--build-context", &context, "--platform", platform, "-t", "x:1", "-o", "built.tar", "ctx"])
+            .routerpack([
+                "build",
+                "--build-context",
+                &context,
+                "--platform",
+                platform,
+                "-t",
+                "x:1",
+                "-o",
+                "built.tar",
+                "ctx",
+            ])
             .success();
         let source = format!("oci:{}", layout.display());
         world.routerpack(["convert", &source, "--platform", platform, "-t", "x:1", "-o", "converted.tar"]).success();
-        let (built, converted) = (fs::read(world.path("built.tar")).unwrap(), fs::read(world.path("converted.tar")).unwrap());
+        let (built, converted) =
+            (fs::read(world.path("built.tar")).unwrap(), fs::read(world.path("converted.tar")).unwrap());
         assert!(built == converted, "{platform}: not the same bytes");
     }
 }
@@ -106,14 +118,24 @@ fn whiteouts_links_and_modes_from_every_kind_of_file() {
     let world = World::new();
     let image = layered(&world, "layout");
     let skopeo = |to: &str| {
-        run(tool("skopeo").args(["copy", "--insecure-policy", &format!("oci:{image}"), to]).current_dir(world.path(""))).success();
+        run(tool("skopeo")
+            .args(["copy", "--insecure-policy", &format!("oci:{image}"), to])
+            .current_dir(world.path("")))
+        .success();
     };
     skopeo("docker-archive:docker.tar:app:2");
     skopeo("oci-archive:oci.tar:v1");
     run(tool("gzip").args(["-k", "docker.tar"]).current_dir(world.path(""))).success();
     let sources = [
-        "oci:layout", "oci:layout:latest", "./layout", "docker-archive:docker.tar", "docker-archive:docker.tar:app:2",
-        "docker.tar", "docker.tar.gz", "oci-archive:oci.tar", "oci.tar",
+        "oci:layout",
+        "oci:layout:latest",
+        "./layout",
+        "docker-archive:docker.tar",
+        "docker-archive:docker.tar:app:2",
+        "docker.tar",
+        "docker.tar.gz",
+        "oci-archive:oci.tar",
+        "oci.tar",
     ];
     let mut first = None;
     for source in sources {
@@ -144,7 +166,10 @@ fn names_layers_and_platforms() {
     world.routerpack(["convert", "app.tar", "-o", "app.tar"]).success();
     assert_flat(&world.path("app.tar"));
     world.routerpack(["convert", "oci:layout", "--for", "rb5009", "-o", "ok.tar"]).success();
-    world.routerpack(["convert", "oci:layout", "--platform=linux/amd64", "-o", "no.tar"]).failure().says(&["linux/arm64", "not for linux/amd64"]);
+    world
+        .routerpack(["convert", "oci:layout", "--platform=linux/amd64", "-o", "no.tar"])
+        .failure()
+        .says(&["linux/arm64", "not for linux/amd64"]);
     world.routerpack(["convert", "oci:layout", "--layers=keep", "-o", "no.tar"]).failure().says(&["one flat layer"]);
     world.routerpack(["convert", "no/such.tar", "-o", "no.tar"]).failure().says(&["no/such.tar"]);
     world.routerpack_with_input(["convert", "-", "-o", "no.tar"], b"not a tar at all").failure();
@@ -162,7 +187,14 @@ fn from_a_registry_without_a_cache_and_with_it() {
     let registry = Registry::open();
     let image = layered(&world, "layout");
     let name = format!("{}/team/app:1", registry.address());
-    run(tool("skopeo").args(["copy", "--insecure-policy", "--dest-tls-verify=false", &format!("oci:{image}"), &format!("docker://{name}")])).success();
+    run(tool("skopeo").args([
+        "copy",
+        "--insecure-policy",
+        "--dest-tls-verify=false",
+        &format!("oci:{image}"),
+        &format!("docker://{name}"),
+    ]))
+    .success();
     world.routerpack(["convert", &name]).success().says(&["app.tar"]);
     assert_flat(&world.path("app.tar"));
     drop(registry);
@@ -176,7 +208,11 @@ fn damage_is_found_and_leaves_nothing() {
     layered(&world, "layout");
     // the largest blob is a layer: one of its bytes changes
     let blobs = world.path("layout/blobs/sha256");
-    let blob = fs::read_dir(&blobs).unwrap().map(|e| e.unwrap().path()).find(|p| fs::read(p).unwrap().starts_with(&[0x1f, 0x8b])).unwrap();
+    let blob = fs::read_dir(&blobs)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| fs::read(p).unwrap().starts_with(&[0x1f, 0x8b]))
+        .unwrap();
     let mut bytes = fs::read(&blob).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x55;
@@ -184,7 +220,8 @@ fn damage_is_found_and_leaves_nothing() {
     world.routerpack(["convert", "oci:layout", "-o", "no.tar"]).failure();
     assert!(!world.path("no.tar").exists());
     let left: Vec<_> = fs::read_dir(world.cache().join("tmp")).unwrap().map(|e| e.unwrap().path()).collect();
-    let left: Vec<_> = left.iter().flat_map(|run| fs::read_dir(run).into_iter().flatten()).map(|e| e.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        left.iter().flat_map(|run| fs::read_dir(run).into_iter().flatten()).map(|e| e.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| name == "lock"), "{left:?}");
 }
 
@@ -192,7 +229,10 @@ fn damage_is_found_and_leaves_nothing() {
 fn from_a_docker_engine() {
     let world = World::new();
     let image = layered(&world, "layout");
-    run(tool("skopeo").args(["copy", "--insecure-policy", &format!("oci:{image}"), "docker-archive:docker.tar:app:1"]).current_dir(world.path(""))).success();
+    run(tool("skopeo")
+        .args(["copy", "--insecure-policy", &format!("oci:{image}"), "docker-archive:docker.tar:app:1"])
+        .current_dir(world.path("")))
+    .success();
     let archive = fs::read(world.path("docker.tar")).unwrap();
     let socket = world.path("docker.sock");
     let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
@@ -203,7 +243,9 @@ fn from_a_docker_engine() {
         while !request.ends_with(b"\r\n\r\n") && std::io::Read::read(&mut stream, &mut byte).unwrap() == 1 {
             request.push(byte[0]);
         }
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .unwrap();
         for piece in archive.chunks(100_000) {
             write!(stream, "{:x}\r\n", piece.len()).unwrap();
             stream.write_all(piece).unwrap();
@@ -224,13 +266,23 @@ fn from_a_docker_engine() {
 fn from_podmans_storage() {
     let world = World::new();
     let image = layered(&world, "layout");
-    run(tool("skopeo").args(["copy", "--insecure-policy", &format!("oci:{image}"), "docker-archive:docker.tar:app:1"]).current_dir(world.path(""))).success();
+    run(tool("skopeo")
+        .args(["copy", "--insecure-policy", &format!("oci:{image}"), "docker-archive:docker.tar:app:1"])
+        .current_dir(world.path("")))
+    .success();
     // a storage of its own, by the configuration that podman reads
     let storage = world.write(
         "storage.conf",
-        format!("[storage]\ndriver = \"vfs\"\nrunroot = \"{0}/run\"\ngraphroot = \"{0}/graph\"\n", world.root().display()),
+        format!(
+            "[storage]\ndriver = \"vfs\"\nrunroot = \"{0}/run\"\ngraphroot = \"{0}/graph\"\n",
+            world.root().display()
+        ),
     );
-    run(contained("podman").env("CONTAINERS_STORAGE_CONF", &storage).args(["load", "-i"]).arg(world.path("docker.tar"))).success();
+    run(contained("podman")
+        .env("CONTAINERS_STORAGE_CONF", &storage)
+        .args(["load", "-i"])
+        .arg(world.path("docker.tar")))
+    .success();
     let mut command = world.command();
     command.env("CONTAINERS_STORAGE_CONF", &storage).args(["convert", "containers-storage:docker.io/library/app:1"]);
     run(command.stderr(Stdio::piped())).success();
@@ -248,7 +300,10 @@ fn other_programs_read_what_it_makes() {
     world.routerpack(["convert", "oci:layout", "-o", "type=tar,dest=root.tar"]).success();
     let layer = Archive::read(&world.path("app.tar")).entries();
     assert_eq!(layer, tar_entries(File::open(world.path("root.tar")).unwrap()));
-    run(tool("skopeo").args(["copy", "--insecure-policy", "docker-archive:app.tar", "oci:back:1"]).current_dir(world.path(""))).success();
+    run(tool("skopeo")
+        .args(["copy", "--insecure-policy", "docker-archive:app.tar", "oci:back:1"])
+        .current_dir(world.path("")))
+    .success();
     run(tool("umoci").args(["unpack", "--image", "back:1", "bundle"]).current_dir(world.path(""))).success();
     assert_eq!(fs::read_to_string(world.path("bundle/rootfs/private/file")).unwrap(), "secret");
     use std::os::unix::fs::MetadataExt;

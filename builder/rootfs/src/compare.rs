@@ -178,7 +178,10 @@ mod tests {
                 }
             })
             .collect();
-        assert_eq!(shown, ["content:content", "-gone", "link:content", "mode:mode", "+new", "size:content", "type:type"]);
+        assert_eq!(
+            shown,
+            ["content:content", "-gone", "link:content", "mode:mode", "+new", "size:content", "type:type"]
+        );
         assert!(compare(&a, &a).unwrap().is_empty());
     }
 }

@@ -19,7 +19,7 @@ impl Tree {
         let moved = own.into_iter().chain(below).filter_map(|entry| {
             let rest = entry.path.get(from.len()..)?;
             let rest = rest.strip_prefix(b"/").unwrap_or(rest);
-            moved(entry, path::join(to, rest))
+            moved(entry, below(to, rest))
         });
         let mut tree = self.clone();
         tree.index = Arc::new(Index::new(moved.collect()));
@@ -32,13 +32,18 @@ impl Stratum {
     /// itself. Link targets are text and stay as they are.
     pub fn below(self, dir: &[u8]) -> Self {
         let graft = |index: &Index| {
-            Arc::new(Index::new(index.entries().iter().filter_map(|e| moved(e, path::join(dir, &e.path))).collect()))
+            Arc::new(Index::new(index.entries().iter().filter_map(|e| moved(e, below(dir, &e.path))).collect()))
         };
         match self {
             Self::Tar { file, index } => Self::Tar { file, index: graft(&index) },
             Self::Dir { root, index } => Self::Dir { root, index: graft(&index) },
         }
     }
+}
+
+/// `rest` below `dir`; without a rest `dir` itself.
+fn below(dir: &[u8], rest: &[u8]) -> Vec<u8> {
+    if rest.is_empty() { dir.to_vec() } else { path::join(dir, rest) }
 }
 
 /// An entry under another path; the root has none.

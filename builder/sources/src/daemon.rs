@@ -88,9 +88,10 @@ impl DockerDaemon {
     fn unreachable(&self, error: reqwest::Error) -> Error {
         let broke = !error.is_connect();
         let reason = crate::http::deepest(&error.without_url());
-        let hint = "Is Docker running, and may this user use it? DOCKER_HOST=unix:///PATH names another socket; podman's \
+        let hint =
+            "Is Docker running, and may this user use it? DOCKER_HOST=unix:///PATH names another socket; podman's \
                     images are at containers-storage:NAME"
-            .to_string();
+                .to_string();
         Error::Unreachable { host: format!("the Docker engine at {}", self.socket.display()), reason, hint, broke }
     }
 }
@@ -139,7 +140,11 @@ mod tests {
             (&b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"[..], 100, "Docker engine"),
             (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", 100, "Docker engine"),
             (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde", 4, "limit of 4"),
-            (b"HTTP/1.1 404 Not Found\r\nContent-Length: 27\r\n\r\n{\"message\":\"No such image\"}\n", 100, "No such image"),
+            (
+                b"HTTP/1.1 404 Not Found\r\nContent-Length: 27\r\n\r\n{\"message\":\"No such image\"}\n",
+                100,
+                "No such image",
+            ),
             (b"HTTP/1.1 500 Oh\r\nContent-Length: 1\r\n\r\nx", 100, "500"),
         ] {
             let (_dir, daemon, asked) = engine(answer);

@@ -11,7 +11,8 @@ use super::{
 
 /// The instructions that only change the config, as docker takes them (`docker container commit`, "--change"), and
 /// those of later versions of the dialect that are of the same kind.
-const ALLOWED: &str = "CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME and WORKDIR";
+const ALLOWED: &str =
+    "CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME and WORKDIR";
 
 /// A change that can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +60,12 @@ fn one(config: ImageConfig, change: &str) -> Result<ImageConfig, ChangeError> {
     let ([instruction], []) = (&stage.commands[..], &file.directives[..]) else {
         return Err(ChangeError::NotOne(change.into()));
     };
-    if let Command::From(_) | Command::Run(_) | Command::Add(_) | Command::Copy(_) | Command::Arg(_) | Command::Maintainer(_) =
-        instruction.command
+    if let Command::From(_)
+    | Command::Run(_)
+    | Command::Add(_)
+    | Command::Copy(_)
+    | Command::Arg(_)
+    | Command::Maintainer(_) = instruction.command
     {
         return Err(ChangeError::NotConfig { change: change.into(), name: instruction.command.name() });
     }
@@ -75,7 +80,14 @@ fn one(config: ImageConfig, change: &str) -> Result<ImageConfig, ChangeError> {
     options.context = Context::Empty;
     let lowered =
         lower::lower(&file, &source, &options, &Itself(json)).map_err(|error| fault(error.diagnostic()))?.config;
+    let sets_path =
+        matches!(&instruction.command, Command::Env(pairs) if pairs.iter().any(|p| p.key.as_str() == "PATH"));
+    let had_path = config.config.env.iter().any(|e| e.starts_with("PATH="));
     let mut changed = ImageConfig { config: lowered.config, ..config };
+    if !had_path && !sets_path {
+        // A build gives its steps a PATH; an image without one keeps none.
+        changed.config.env.retain(|e| !e.starts_with("PATH="));
+    }
     changed.config.on_build.splice(0..0, triggers);
     Ok(changed)
 }
@@ -98,7 +110,8 @@ mod tests {
     use super::*;
 
     fn config() -> ImageConfig {
-        let mut config = ImageConfig { os: "linux".into(), architecture: "arm".into(), variant: "v7".into(), ..Default::default() };
+        let mut config =
+            ImageConfig { os: "linux".into(), architecture: "arm".into(), variant: "v7".into(), ..Default::default() };
         config.config.env = vec!["PATH=/bin".into(), "A=1".into()];
         config.config.on_build = vec!["RUN make".into()];
         config
@@ -110,7 +123,19 @@ mod tests {
 
     #[test]
     fn each_change_builds_upon_the_one_before() {
-        let got = changed(&["ENV B=$A", "ENV A=2", "CMD [\"x\", \"y\"]", "workdir /srv", "WORKDIR sub", "EXPOSE 80", "LABEL a=b", "ONBUILD RUN x", "USER 1", "VOLUME /d"]).unwrap();
+        let got = changed(&[
+            "ENV B=$A",
+            "ENV A=2",
+            "CMD [\"x\", \"y\"]",
+            "workdir /srv",
+            "WORKDIR sub",
+            "EXPOSE 80",
+            "LABEL a=b",
+            "ONBUILD RUN x",
+            "USER 1",
+            "VOLUME /d",
+        ])
+        .unwrap();
         assert_eq!(got.config.env, ["PATH=/bin", "A=2", "B=1"]);
         assert_eq!(got.config.cmd, ["x", "y"]);
         assert_eq!(got.config.working_dir, "/srv/sub");
@@ -119,6 +144,15 @@ mod tests {
         assert_eq!(got.config.on_build, ["RUN make", "RUN x"]);
         assert_eq!((got.config.user.as_str(), got.config.volumes.len()), ("1", 1));
         assert_eq!((got.architecture.as_str(), got.variant.as_str()), ("arm", "v7"));
+    }
+
+    #[test]
+    fn an_image_without_a_path_gets_none_unawares() {
+        let mut bare = config();
+        bare.config.env.clear();
+        assert!(change(&bare, &["USER x".into()]).unwrap().config.env.is_empty());
+        assert_eq!(change(&bare, &["ENV A=1".into()]).unwrap().config.env, ["A=1"]);
+        assert_eq!(change(&bare, &["ENV PATH=/x".into()]).unwrap().config.env, ["PATH=/x"]);
     }
 
     #[test]
