@@ -15,8 +15,8 @@ impl Tree {
     /// empty `to` its children are at the top, and it has no entry itself.
     pub fn subtree(&self, from: &[u8], to: &[u8]) -> Self {
         let own = self.index.get(from);
-        let below = self.index.descendants(from);
-        let moved = own.into_iter().chain(below).filter_map(|entry| {
+        let inside = self.index.descendants(from);
+        let moved = own.into_iter().chain(inside).filter_map(|entry| {
             let rest = entry.path.get(from.len()..)?;
             let rest = rest.strip_prefix(b"/").unwrap_or(rest);
             moved(entry, below(to, rest))
