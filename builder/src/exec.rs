@@ -143,7 +143,7 @@ pub fn run(
     let allowed: &[i32] = if meta.valid_exit_codes.is_empty() { &[0] } else { &meta.valid_exit_codes };
     if !allowed.contains(&status.code()) || (!status.success() && meta.valid_exit_codes.is_empty()) {
         if let Some(on_failure) = &executor.request.on_failure {
-            on_failure(&|args| interactive(&step, args).map_err(Into::into));
+            on_failure(&|args| interactive(executor, &step, args).map_err(Into::into));
         }
         return Err(failure(&step, &platform, status, tail));
     }
@@ -331,7 +331,7 @@ fn supervise(executor: &Executor, step: &Step, task: &Task) -> Result<(sandbox::
 }
 
 /// Runs another command in the place of a failed one, on the terminal.
-fn interactive(step: &Step, args: &[&str]) -> Result<i32, Cause> {
+fn interactive(executor: &Executor, step: &Step, args: &[&str]) -> Result<i32, Cause> {
     let mut step = step.clone();
     step.args = args.iter().map(|a| a.to_string()).collect();
     step.terminal = true;
@@ -342,7 +342,9 @@ fn interactive(step: &Step, args: &[&str]) -> Result<i32, Cause> {
         stdout: copy(std::io::stdout().as_fd())?,
         stderr: copy(std::io::stderr().as_fd())?,
     };
-    Ok(sandbox::spawn(&step, streams)?.wait()?.code())
+    let mut child = sandbox::spawn(&step, streams)?;
+    let _watched = executor.request.interrupt.watch(child.signaller());
+    Ok(child.wait()?.code())
 }
 
 fn failure(step: &Step, platform: &Platform, status: sandbox::Status, tail: Vec<String>) -> Cause {
