@@ -15,11 +15,13 @@ use routerpack_frontends::dockerfile::{
     lower::{self, Context, Lowered, Options},
 };
 use routerpack_graph::{ImageConfig, Platform, exec, pb};
-use routerpack_sources::PullPolicy;
+use routerpack_sandbox::Isolation;
+use routerpack_sources::{BlobStore, PullPolicy};
 use routerpack_targets::{self as targets, Format, Summary, devices};
 
 use crate::{
     args::{BuildArgs, Cli, Layers, Network, OnFailure},
+    durable,
     excerpt::Excerpt,
     failure::Failure,
     flags, load, machine,
@@ -49,6 +51,9 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let pull = if args.pull { PullPolicy::Always } else { PullPolicy::Missing };
     let mut resolver =
         SourceResolver::new(registry.clone(), pull, &args.build_context, &config).map_err(Failure::new)?;
+    for local in resolver.locals.values_mut() {
+        local.never = never(&output, &cache)?;
+    }
     let context = main_context(args, &source, &output, &cache, &progress)?;
     resolver.locals.extend(context.map(|local| ("context".to_string(), local)));
 
@@ -59,6 +64,17 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
              base images are kept in the archive all the same\n  more ids: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
         );
     }
+    if let Some(reason) = &host.facts.isolation_reason {
+        let how = match host.facts.isolation {
+            Isolation::UserNamespace => "with less than usual",
+            Isolation::Namespaces => "without a user namespace",
+            Isolation::Chroot => "in a plain chroot",
+        };
+        progress.warning(&format!("steps run {how} here: {reason}"));
+    }
+    if let Err(reason) = &host.facts.overlay {
+        progress.warning(&format!("steps run on copies of the root file system, which takes longer: {reason}"));
+    }
     let epoch = epoch(&flags.build_args)?;
     let lowered = lower(args, &flags, &source, &resolver, &host.platform, platform)?;
     for warning in &lowered.warnings {
@@ -66,7 +82,8 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     }
 
     let strata = Arc::new(Strata::new(cache.clone(), progress.clone(), can_chown));
-    let builder = Builder { host, strata: strata.clone(), registry, events: progress.clone() };
+    let web = machine::web(&config)?;
+    let builder = Builder { host, strata: strata.clone(), registry, web, events: progress.clone() };
     let request = Request {
         definition: lowered.definition.clone(),
         locals: resolver.locals,
@@ -88,12 +105,21 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     }
 
     let tags = if args.tag.is_empty() { vec![format!("{}:latest", image_name(&name))] } else { args.tag.clone() };
-    let packing = Packing { args, output: &output, tags: &tags, epoch, strata: &strata, progress: &progress, watch: &watch };
+    let packing = Packing {
+        args,
+        output: &output,
+        tags: &tags,
+        epoch,
+        strata: &strata,
+        blobs: builder.registry.blobs(),
+        progress: &progress,
+        watch: &watch,
+    };
     let summary = packing.pack(&lowered, &built)?;
     if args.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }
-    sync_later(&cache);
+    durable::later(&cache);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -195,17 +221,22 @@ fn main_context(
     }
     let dir = args.context.canonicalize().map_err(|e| Failure::new(format!("{}: {e}", args.context.display())))?;
     let excludes = resolver::excludes(source.path.as_deref(), &args.context).map_err(Failure::new)?;
+    let outside = never(output, cache)?;
+    if outside.iter().any(|path| path.starts_with(&dir) && path.is_file()) {
+        progress.line("note: the output lies in the context's directory; it is not part of the context");
+    }
+    Ok(Some(Local { dir, excludes, never: outside }))
+}
+
+/// What never belongs to a context: the output (with its temporary files), and the cache.
+fn never(output: &Output, cache: &Cache) -> Result<Vec<PathBuf>, Failure> {
     let mut never = vec![cache.dir().to_path_buf()];
     if let Dest::Path(path) = &output.dest {
         let absolute = std::path::absolute(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
         let parent = absolute.parent().and_then(|p| p.canonicalize().ok());
-        let real = parent.zip(absolute.file_name()).map(|(parent, name)| parent.join(name)).unwrap_or(absolute);
-        if real.starts_with(&dir) && real.exists() {
-            progress.line(&format!("note: {} is the output, so it is not part of the context", path.display()));
-        }
-        never.push(real);
+        never.push(parent.zip(absolute.file_name()).map(|(parent, name)| parent.join(name)).unwrap_or(absolute));
     }
-    Ok(Some(Local { dir, excludes, never }))
+    Ok(never)
 }
 
 fn epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64>, Failure> {
@@ -292,6 +323,7 @@ struct Packing<'a> {
     tags: &'a [String],
     epoch: Option<i64>,
     strata: &'a Strata,
+    blobs: &'a BlobStore,
     progress: &'a Progress,
     watch: &'a SignalWatch,
 }
@@ -336,7 +368,7 @@ impl Packing<'_> {
         let sources = match layers {
             targets::Layers::Flat => Vec::new(),
             targets::Layers::Keep => {
-                let source = |part| layer_source(self.strata, part);
+                let source = |part| layer_source(self.strata, part, self.blobs, format);
                 built.rootfs.parts().iter().map(source).collect::<Result<_, _>>()?
             }
         };
@@ -409,13 +441,37 @@ impl Packing<'_> {
     }
 }
 
-fn layer_source(strata: &Strata, part: &Part) -> Result<targets::LayerSource, Failure> {
+/// A kept layer. An OCI archive takes a base image's blobs as they are, so that a registry knows them.
+fn layer_source(strata: &Strata, part: &Part, blobs: &BlobStore, format: Format) -> Result<targets::LayerSource, Failure> {
     let stratum = strata.stratum(part).map_err(Failure::new)?;
-    let diff_id = match part {
-        Part::Kept(StratumId::Layer(diff_id)) => Some(diff_id.clone()),
-        _ => None,
+    let Part::Kept(StratumId::Layer(diff_id)) = part else {
+        return Ok(targets::LayerSource { stratum, diff_id: None, blob: None });
     };
-    Ok(targets::LayerSource { stratum, diff_id, blob: None })
+    let offered = if format == Format::Oci { strata.offered(diff_id) } else { None };
+    let blob = offered.map(|(image, n)| compressed(&image, n, blobs)).transpose().map_err(Failure::new)?;
+    Ok(targets::LayerSource { stratum, diff_id: Some(diff_id.clone()), blob })
+}
+
+/// A layer's blob as its source has it, in the cache.
+fn compressed(image: &routerpack_sources::Image, n: usize, blobs: &BlobStore) -> routerpack_sources::Result<targets::Blob> {
+    let layer = &image.layers[n];
+    if blobs.get(&layer.digest)?.is_none() {
+        let mut writer = blobs.writer()?;
+        let copied = std::io::copy(&mut image.open_blob(n, None)?, &mut writer);
+        copied.map_err(|e| routerpack_sources::Error::from_io(e).unwrap_or_else(|source| {
+            routerpack_sources::Error::File { path: blobs.path(&layer.digest), what: "keep a layer's blob", source }
+        }))?;
+        // The registry's own blobs are here already; a store's are read again where they lie if this fails.
+        if blobs.get(&layer.digest)?.is_none() {
+            writer.commit(&layer.digest, Some(layer.size), &image.name)?;
+        }
+    }
+    Ok(targets::Blob {
+        digest: layer.digest.clone(),
+        size: layer.size,
+        media_type: layer.media_type.clone(),
+        path: blobs.path(&layer.digest),
+    })
 }
 
 /// When the image was made: with its newest step, so that a build out of the cache gives the same image.
@@ -449,11 +505,6 @@ fn image_name(name: &str) -> String {
 fn tag_name(tag: &str) -> String {
     let name = tag.rsplit('/').next().unwrap_or(tag);
     name.split(':').next().unwrap_or(name).to_string()
-}
-
-/// Makes the cache durable when nobody waits: a child does it after the program has ended.
-fn sync_later(cache: &Cache) {
-    let _ = cache; // records are trusted within this boot; the next build syncs what is older
 }
 
 #[cfg(test)]

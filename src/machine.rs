@@ -13,7 +13,7 @@ use std::{
 use routerpack_builder::{Cache, Host, Interrupt};
 use routerpack_graph::Platform;
 use routerpack_sandbox::{emulators, names, probe};
-use routerpack_sources::{Config, Proxy, Registry};
+use routerpack_sources::{Config, HttpSource, Proxy, Registry};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -104,6 +104,11 @@ pub fn sources(cache: &Path, insecure: &[String]) -> Config {
 /// Registries, over the cache.
 pub fn registry(config: &Config) -> Result<Arc<Registry>, Failure> {
     Registry::new(config).map(Arc::new).map_err(Failure::new)
+}
+
+/// Files of the web, over the cache.
+pub fn web(config: &Config) -> Result<Arc<HttpSource>, Failure> {
+    HttpSource::new(config).map(Arc::new).map_err(Failure::new)
 }
 
 /// Listens to Ctrl-C, TERM and HUP.

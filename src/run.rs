@@ -39,7 +39,7 @@ pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
     let host = machine::host(&cache)?;
     let strata = Arc::new(Strata::new(cache, events.clone(), can_chown));
     let rootfs = strata.offer(&image);
-    let builder = Builder { host, strata, registry: machine::registry(&config)?, events };
+    let builder = Builder { host, strata, registry: machine::registry(&config)?, web: machine::web(&config)?, events };
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let container = Container {
         args: command(args, &image.config)?,

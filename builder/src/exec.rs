@@ -83,6 +83,11 @@ pub fn run(
     let mut step = Step::new(root, meta.args.clone());
     let platform = parse_platform(op, &executor.ground.host.platform);
     step.emulation = executor.ground.emulation(&platform)?;
+    if step.emulation == Emulation::Registered && !executor.warned.swap(true, std::sync::atomic::Ordering::Relaxed) {
+        executor.ground.events.warning(&format!(
+            "{platform} is emulated by what this machine has registered, so the CPU is its choice: code that is too new for a router may get through"
+        ));
+    }
     step.isolation = executor.ground.host.facts.isolation;
     step.readonly_root = root_mount.readonly;
     step.env = meta.env.clone();

@@ -1,14 +1,14 @@
 //! Does the work of the vertices: looks a result up, or makes it and records it.
 
 use std::{
-    sync::Mutex,
+    sync::{Mutex, atomic::AtomicBool},
     time::Instant,
 };
 
 use routerpack_files as files;
 use routerpack_graph::{Digest, Platform, graph::Node, pb};
 use routerpack_rootfs::{Mtime, Tree};
-use routerpack_sources::{Image, Registry};
+use routerpack_sources::{HttpSource, Image, Registry};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -35,8 +35,12 @@ pub struct Executor<'a> {
     pub ground: Ground<'a>,
     /// Where images come from.
     pub registry: &'a Registry,
+    /// Where files of the web come from.
+    pub web: &'a HttpSource,
     /// Content hashes of context files.
     pub hashes: &'a Hashes,
+    /// It was said that the emulated CPU is not the router's.
+    pub warned: AtomicBool,
     /// The time of the newest result used, in nanoseconds since 1970: the image's `created`.
     pub newest: Mutex<u64>,
 }

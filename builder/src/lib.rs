@@ -24,13 +24,13 @@ mod solver;
 mod source;
 pub mod strata;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic::AtomicBool};
 
 pub use cache::Cache;
 pub use error::{Cause, Error};
 pub use request::{Host, Interrupt, Local, Request, Secret};
 pub use rootfs::{Part, Rootfs, StratumId};
-use routerpack_sources::Registry;
+use routerpack_sources::{HttpSource, Registry};
 pub use strata::Strata;
 
 use crate::{events::Events, executor::Executor, ground::Ground, hashes::Hashes};
@@ -43,6 +43,8 @@ pub struct Builder {
     pub strata: Arc<Strata>,
     /// Where images come from.
     pub registry: Arc<Registry>,
+    /// Where files of the web come from.
+    pub web: Arc<HttpSource>,
     /// Who listens.
     pub events: Arc<dyn Events>,
 }
@@ -79,7 +81,9 @@ impl Builder {
             request,
             ground: Ground { strata: &self.strata, host: &self.host, events: self.events.clone() },
             registry: &self.registry,
+            web: &self.web,
             hashes: &hashes,
+            warned: AtomicBool::new(false),
             newest: Mutex::new(0),
         };
         let rootfs = solver::solve(&inputs, target.node, request.jobs, &executor)?;

@@ -5,7 +5,7 @@ use std::{os::unix::ffi::OsStrExt, sync::Arc};
 use routerpack_files::pattern::Matcher;
 use routerpack_graph::{Digest, Platform, pb};
 use routerpack_rootfs::{
-    Stratum,
+    Entry, Index, Kind, Mtime, Stratum,
     scan::{self, Owners, ScanOptions, Verdict},
 };
 use routerpack_sources::{PullPolicy, Reference};
@@ -14,11 +14,14 @@ use crate::{
     error::Cause,
     executor::{Executor, parse_platform},
     request::Local,
-    rootfs::{Part, Rootfs},
+    rootfs::{Part, Rootfs, StratumId},
 };
 
 /// How the temporary names of an output go on (routerpack-targets).
 const TEMPORARY: &[u8] = b".tmp-";
+
+/// A download may be this large, in bytes.
+const MAX_DOWNLOAD: u64 = 16 << 30;
 
 /// The rootfs of a source.
 pub fn load(executor: &Executor, op: &pb::Op, source: &pb::SourceOp) -> Result<Rootfs, Cause> {
@@ -31,7 +34,8 @@ pub fn load(executor: &Executor, op: &pb::Op, source: &pb::SourceOp) -> Result<R
         "docker-image" => image(executor, rest, &platform),
         "oci-layout" => stored(executor, rest, &platform),
         "local" => local(executor, rest, source),
-        "http" | "https" | "git" => Err(Cause::Unsupported(format!("{scheme} sources are not supported yet: {}", source.identifier))),
+        "http" | "https" => http(executor, source),
+        "git" => Err(Cause::Unsupported("git repositories can't be fetched yet\n  clone it, and COPY from there or hand it over with --build-context".into())),
         other => Err(Cause::Unsupported(format!("unknown kind of source: {other}"))),
     }
 }
@@ -51,6 +55,39 @@ fn stored(executor: &Executor, name: &str, platform: &Platform) -> Result<Rootfs
     let found = executor.request.stores.get(store);
     let found = found.ok_or_else(|| Cause::Unsupported(format!("no local store has the name `{store}`")))?;
     Ok(executor.image(&found.image(None, Some(&digest), platform)?))
+}
+
+/// A file of the web: mode 0600 unless said otherwise, its time from the server (BuildKit, `source/http`).
+fn http(executor: &Executor, source: &pb::SourceOp) -> Result<Rootfs, Cause> {
+    let attr = |key: &str| source.attrs.get(key).map(String::as_str);
+    let bad = |key: &str| Cause::Unsupported(format!("{}: {key} can't be read", source.identifier));
+    let checksum = attr("http.checksum").map(|c| Digest::parse(c).map_err(routerpack_sources::Error::from)).transpose()?;
+    let number = |key: &str| attr(key).map(|v| v.parse::<u32>().map_err(|_| bad(key))).transpose();
+    let mode = attr("http.perm").map(|v| u16::from_str_radix(v, 8).map_err(|_| bad("http.perm"))).transpose()?;
+    let got = executor.web.fetch(&source.identifier, checksum.as_ref(), executor.request.pull, MAX_DOWNLOAD, None)?;
+    let name = attr("http.filename").unwrap_or(&got.name);
+    if !routerpack_rootfs::path::is_clean(name.as_bytes()) || name.contains('/') {
+        return Err(Cause::Unsupported(format!("{}: `{name}` is no file's name", source.identifier)));
+    }
+    let entry = Entry {
+        uid: number("http.uid")?.unwrap_or(0),
+        gid: number("http.gid")?.unwrap_or(0),
+        size: got.size,
+        mtime: Mtime { secs: got.mtime().unwrap_or(0), nanos: 0 },
+        ..Entry::new(name.as_bytes(), Kind::File, mode.unwrap_or(0o600) & 0o7777)
+    };
+    let id = Digest::of(format!("download {entry:?} {}", got.digest).as_bytes());
+    let kept = StratumId::Snapshot(id.clone());
+    if !executor.strata().has(&kept) {
+        let temp = executor.strata().cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
+        let dir = temp.join("fs");
+        let blob = executor.web.blobs().path(&got.digest);
+        std::fs::create_dir(&dir)
+            .and_then(|()| std::fs::copy(&blob, dir.join(name)))
+            .map_err(Cause::io(format!("keep {}", source.identifier)))?;
+        executor.strata().keep(&temp, Index::new(vec![entry]), id)?;
+    }
+    Ok(Rootfs::kept([kept]))
 }
 
 fn local(executor: &Executor, name: &str, source: &pb::SourceOp) -> Result<Rootfs, Cause> {

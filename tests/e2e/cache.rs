@@ -102,3 +102,17 @@ fn a_damaged_cache_is_mended() {
     plain(&world, "ctx", &[]).success();
     assert_eq!(Archive::read(&world.path("out.tar")).text("a"), "1\n");
 }
+
+#[test]
+fn the_cache_is_made_durable_after_the_build() {
+    let world = World::new();
+    world.write("ctx/Dockerfile", "FROM scratch\nCOPY a /\n");
+    world.write("ctx/a", "a");
+    plain(&world, "ctx", &[]).success();
+    let mark = world.cache().join("synced");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !mark.exists() {
+        assert!(std::time::Instant::now() < deadline, "no sync came");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}

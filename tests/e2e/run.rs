@@ -30,3 +30,27 @@ fn the_machine_is_described() {
         assert!(emulators.contains(platform), "{emulators}");
     }
 }
+
+#[test]
+fn a_failed_step_can_be_looked_at_in_its_place() {
+    let world = World::new();
+    world.write("ctx/Dockerfile", "FROM busybox\nRUN expr 6 '*' 7 > /half; exit 3\n");
+    let program = world.command().get_program().to_str().unwrap().to_string();
+    let build = format!(
+        "{program} build --progress=plain --on-failure=shell --build-context {} -o out.tar ctx",
+        world.base_context("busybox")
+    );
+    // `script` gives the program a terminal; what is typed waits there until the shell reads it
+    let mut command = crate::support::tool("script");
+    command.args(["-qec", &build, "/dev/null"]).current_dir(world.path("")).env("ROUTERPACK_CACHE_DIR", world.cache());
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut keyboard = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut keyboard, b"echo seen $(cat /half)\nexit\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("seen 42"), "{shown}");
+    assert!(shown.contains("exit code 3"), "{shown}");
+    assert_eq!(output.status.code(), Some(1), "the build has failed all the same");
+    drop(keyboard);
+}
