@@ -24,7 +24,8 @@ pub struct CacheMount {
 /// A private mount tries so many directories before it gives up.
 const MAX_PRIVATE: u32 = 1000;
 
-/// Takes the directory of the cache `id`. `seed` fills it when it is made; it must end with a
+/// Takes the directory of the cache `id`. Who takes several takes them in the order of their ids, and none
+/// twice: a locked one is waited for. `seed` fills it when it is made; it must end with a
 /// directory in the place that it is given.
 pub fn take(
     cache: &Cache,
@@ -43,9 +44,13 @@ pub fn take(
     };
     let dir = parent.join(number.to_string());
     if !dir.is_dir() {
-        let fresh = cache.temp_path();
-        seed(&fresh)?;
-        cache.keep_dir(&fresh, &dir)?;
+        // One at a time: a rename would also replace the empty directory that another step has just begun to use.
+        let _making = cache.lock(&format!("mount-{key}-new"))?;
+        if !dir.is_dir() {
+            let fresh = cache.temp_path();
+            seed(&fresh)?;
+            fs::rename(&fresh, &dir)?;
+        }
     }
     Ok(CacheMount { dir, _lock: lock })
 }

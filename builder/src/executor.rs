@@ -88,7 +88,7 @@ impl Executor<'_> {
             Some(pb::op::Op::Diff(op)) => diff(op, inputs).map(|rootfs| (rootfs, false)),
             Some(pb::op::Op::Exec(op)) => {
                 let facts = exec::facts(self, &node.op)?;
-                let keys = self.exec_keys(inputs)?;
+                let keys = self.input_keys(inputs)?;
                 self.cached(node, &facts, &[keys], |key| exec::run(self, &node.op, op, inputs, task, key))
             }
             Some(pb::op::Op::File(op)) => self.file(node, op, inputs),
@@ -159,7 +159,8 @@ impl Executor<'_> {
         *newest = made.max(*newest);
     }
 
-    fn exec_keys(&self, inputs: &[Rootfs]) -> Result<Vec<InputKey>, Cause> {
+    /// Inputs by name, and the nameless ones by all that is in them.
+    fn input_keys(&self, inputs: &[Rootfs]) -> Result<Vec<InputKey>, Cause> {
         inputs
             .iter()
             .map(|input| match input.ids() {
@@ -203,6 +204,9 @@ impl Executor<'_> {
         if let Some(selected) = selected(op, &trees, &mut self.hashes.hasher()).map_err(fail)? {
             let base = base.ids().ok_or_else(|| Cause::Unsupported("a copy onto a live context".into()))?;
             keys.push(vec![InputKey::Strata(base), InputKey::Content(selected)]);
+        }
+        if keys.is_empty() {
+            keys.push(self.input_keys(&inputs)?);
         }
         self.cached(node, &facts, &keys, |name| {
             let temp = self.strata().cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
