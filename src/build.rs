@@ -9,13 +9,14 @@ use std::{
     sync::Arc,
 };
 
-use routerpack_builder::{Builder, Built, Cache, Local, Part, Request, Secret, Strata, StratumId, events::Events, request};
+use routerpack_builder::{
+    Builder, Built, Cache, Local, Part, Request, Secret, Strata, StratumId, events::Events, request,
+};
 use routerpack_frontends::dockerfile::{
     Diagnostic, Dockerfile, Severity,
     lower::{self, Context, Lowered, Options},
 };
 use routerpack_graph::{ImageConfig, Platform, exec, pb};
-use routerpack_sandbox::Isolation;
 use routerpack_sources::{BlobStore, PullPolicy};
 use routerpack_targets::{self as targets, Format, Summary, devices};
 
@@ -57,23 +58,12 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let context = main_context(args, &source, &output, &cache, &progress)?;
     resolver.locals.extend(context.map(|local| ("context".to_string(), local)));
 
-    let host = machine::host(&cache)?;
+    let host = machine::host(&cache);
     if !can_chown {
         progress.line(
             "note: this user has no ids in /etc/subuid, so steps see root's only: chown and USER in RUN fail, owners of COPY and of \
              base images are kept in the archive all the same\n  more ids: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
         );
-    }
-    if let Some(reason) = &host.facts.isolation_reason {
-        let how = match host.facts.isolation {
-            Isolation::UserNamespace => "with less than usual",
-            Isolation::Namespaces => "without a user namespace",
-            Isolation::Chroot => "in a plain chroot",
-        };
-        progress.warning(&format!("steps run {how} here: {reason}"));
-    }
-    if let Err(reason) = &host.facts.overlay {
-        progress.warning(&format!("steps run on copies of the root file system, which takes longer: {reason}"));
     }
     let epoch = epoch(&flags.build_args)?;
     let lowered = lower(args, &flags, &source, &resolver, &host.platform, platform)?;
@@ -97,9 +87,9 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
         on_failure: args.on_failure.map(|OnFailure::Shell| shell(progress.clone())),
         interrupt: watch.interrupt.clone(),
     };
-    let built = builder.build(&request).map_err(|error| {
-        watch.failure().unwrap_or_else(|| Failure::build(&error, &lowered.definition))
-    })?;
+    let built = builder
+        .build(&request)
+        .map_err(|error| watch.failure().unwrap_or_else(|| Failure::build(&error, &lowered.definition)))?;
     if let Some(interrupted) = watch.failure() {
         return Err(interrupted);
     }
@@ -160,7 +150,9 @@ fn platform(args: &BuildArgs) -> Result<Option<Platform>, Failure> {
     if let Some(name) = &args.device {
         let device = devices::find(name).map_err(|e| Failure::new(format!("--for: {e}")))?;
         let platform = device.platform();
-        return platform.map(Some).ok_or_else(|| Failure::new(format!("--for: the {} has no container package", device.name)));
+        return platform
+            .map(Some)
+            .ok_or_else(|| Failure::new(format!("--for: the {} has no container package", device.name)));
     }
     let parse = |text: &String| Platform::parse(text, &machine::platform()).map_err(Failure::usage);
     args.platform.as_ref().map(parse).transpose()
@@ -178,7 +170,11 @@ fn read_dockerfile(args: &BuildArgs) -> Result<Source, Failure> {
     let stdin = Path::new("-");
     let fail = |path: &Path, why: String| Failure::new(format!("{}: {why}", path.display()));
     if args.context != stdin && !args.context.is_dir() {
-        let why = if args.context.exists() { "the build context is not a directory" } else { "there is no such build context" };
+        let why = if args.context.exists() {
+            "the build context is not a directory"
+        } else {
+            "there is no such build context"
+        };
         return Err(fail(&args.context, why.into()));
     }
     let path = match &args.file {
@@ -194,7 +190,11 @@ fn read_dockerfile(args: &BuildArgs) -> Result<Source, Failure> {
     };
     let mut bytes = Vec::new();
     match &path {
-        None => std::io::stdin().lock().take(MAX_DOCKERFILE + 1).read_to_end(&mut bytes).map_err(|e| fail(stdin, e.to_string()))?,
+        None => std::io::stdin()
+            .lock()
+            .take(MAX_DOCKERFILE + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|e| fail(stdin, e.to_string()))?,
         Some(path) => std::fs::File::open(path)
             .and_then(|f| f.take(MAX_DOCKERFILE + 1).read_to_end(&mut bytes))
             .map_err(|e| fail(path, e.to_string()))?,
@@ -274,7 +274,7 @@ fn lower(
     let dockerfile = Dockerfile::parse(&source.text).map_err(all)?;
     let mut options = Options::new(host.clone());
     options.filename = source.file.clone();
-    options.target = Some(args.target.clone()).filter(|t| !t.is_empty());
+    options.target = args.target.clone();
     options.platform = platform;
     options.build_args = flags.build_args.clone();
     if let Some(epoch) = machine::variable("SOURCE_DATE_EPOCH") {
@@ -297,7 +297,8 @@ fn lower(
     options.extra_hosts = flags.hosts.clone();
     options.ulimits = flags.ulimits.clone();
     options.shm_size = flags.shm_size;
-    lower::lower(&dockerfile, &source.text, &options, resolver).map_err(|e| Failure::drawn(draw(source, &e.diagnostic())))
+    lower::lower(&dockerfile, &source.text, &options, resolver)
+        .map_err(|e| Failure::drawn(draw(source, &e.diagnostic())))
 }
 
 /// Opens a shell where a step failed.
@@ -423,7 +424,8 @@ impl Packing<'_> {
             && given != tag
             && self.args.tag.first() == Some(given)
         {
-            self.progress.line(&format!("note: the tag is {tag} in the archive, since RouterOS shows it as it stands there"));
+            self.progress
+                .line(&format!("note: the tag is {tag} in the archive, since RouterOS shows it as it stands there"));
         }
         let base = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let name = tag_name(summary.tags.first().map_or("app", String::as_str));
@@ -442,7 +444,12 @@ impl Packing<'_> {
 }
 
 /// A kept layer. An OCI archive takes a base image's blobs as they are, so that a registry knows them.
-fn layer_source(strata: &Strata, part: &Part, blobs: &BlobStore, format: Format) -> Result<targets::LayerSource, Failure> {
+fn layer_source(
+    strata: &Strata,
+    part: &Part,
+    blobs: &BlobStore,
+    format: Format,
+) -> Result<targets::LayerSource, Failure> {
     let stratum = strata.stratum(part).map_err(Failure::new)?;
     let Part::Kept(StratumId::Layer(diff_id)) = part else {
         return Ok(targets::LayerSource { stratum, diff_id: None, blob: None });
@@ -453,14 +460,22 @@ fn layer_source(strata: &Strata, part: &Part, blobs: &BlobStore, format: Format)
 }
 
 /// A layer's blob as its source has it, in the cache.
-fn compressed(image: &routerpack_sources::Image, n: usize, blobs: &BlobStore) -> routerpack_sources::Result<targets::Blob> {
+fn compressed(
+    image: &routerpack_sources::Image,
+    n: usize,
+    blobs: &BlobStore,
+) -> routerpack_sources::Result<targets::Blob> {
     let layer = &image.layers[n];
     if blobs.get(&layer.digest)?.is_none() {
         let mut writer = blobs.writer()?;
         let copied = std::io::copy(&mut image.open_blob(n, None)?, &mut writer);
-        copied.map_err(|e| routerpack_sources::Error::from_io(e).unwrap_or_else(|source| {
-            routerpack_sources::Error::File { path: blobs.path(&layer.digest), what: "keep a layer's blob", source }
-        }))?;
+        copied.map_err(|e| {
+            routerpack_sources::Error::from_io(e).unwrap_or_else(|source| routerpack_sources::Error::File {
+                path: blobs.path(&layer.digest),
+                what: "keep a layer's blob",
+                source,
+            })
+        })?;
         // The registry's own blobs are here already; a store's are read again where they lie if this fails.
         if blobs.get(&layer.digest)?.is_none() {
             writer.commit(&layer.digest, Some(layer.size), &image.name)?;
@@ -489,8 +504,11 @@ fn base_name(context: &Path) -> String {
 
 /// A directory's name as an image's: lower case, other characters as dashes.
 fn image_name(name: &str) -> String {
-    let dashed: String =
-        name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
+    let dashed: String = name
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
+        .collect();
     let mut name = String::new();
     for c in dashed.trim_matches(|c: char| !c.is_ascii_alphanumeric()).chars() {
         // two separators in a row are not allowed in a name
@@ -513,7 +531,9 @@ mod tests {
 
     #[test]
     fn directories_become_image_names() {
-        for (dir, name) in [("My App", "my-app"), ("a__b", "a_b"), (".hidden.", "hidden"), ("Ünï", "n"), ("...", "image")] {
+        for (dir, name) in
+            [("My App", "my-app"), ("a__b", "a_b"), (".hidden.", "hidden"), ("Ünï", "n"), ("...", "image")]
+        {
             assert_eq!(image_name(dir), name, "{dir}");
         }
         assert_eq!(tag_name("team/app:1.2"), "app");

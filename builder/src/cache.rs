@@ -17,20 +17,18 @@
 //! only if a `syncfs` came after it ([`Cache::sync`]). A kept directory holds such a record of its own.
 //!
 //! Locks don't deadlock: a thread takes them in the order op, cache mounts (by id), a new cache mount,
-//! unpacking, layer, mending, and at most one of each kind but the cache mounts.
+//! unpacking, layer, mending or a blob, and at most one of each kind but the cache mounts.
 
 use std::{
     fs, io,
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
-    },
+    os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use routerpack_graph::Digest;
+use routerpack_sources::FileLock;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -97,20 +95,6 @@ const STARTING: &str = "starting-";
 /// The age from which such a folder counts as left behind.
 const STILLBORN: Duration = Duration::from_secs(60);
 
-/// A held lock; released when dropped or when the process dies.
-pub struct Lock {
-    path: PathBuf,
-    _file: fs::File,
-}
-
-impl Drop for Lock {
-    /// The file goes while it is locked, so that there are never more than are in use. Who has it open
-    /// and waits finds that it is not the one of its name any more, and opens the next one.
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
 fn unix_nanos() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
 }
@@ -127,7 +111,8 @@ impl Cache {
             Ok(found) if found.trim() == FORMAT => {}
             Ok(_) => return Err(fail("its format is another version's")(io::ErrorKind::InvalidData.into())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                for sub in ["blobs/sha256", "layers", "snapshots", "ops", "mounts", "contexts", "refs", "locks", "tmp"] {
+                for sub in ["blobs/sha256", "layers", "snapshots", "ops", "mounts", "contexts", "refs", "locks", "tmp"]
+                {
                     fs::DirBuilder::new()
                         .recursive(true)
                         .mode(0o700)
@@ -135,14 +120,24 @@ impl Cache {
                         .map_err(fail("make its folders"))?;
                 }
                 let temp = dir.join(format!("format.{}", std::process::id()));
-                fs::write(&temp, FORMAT).and_then(|()| fs::rename(&temp, &version)).map_err(fail("write its format"))?;
+                fs::write(&temp, FORMAT)
+                    .and_then(|()| fs::rename(&temp, &version))
+                    .map_err(fail("write its format"))?;
             }
             Err(e) => return Err(fail("read its format")(e)),
         }
         let (run, run_lock) = new_run(dir).map_err(fail("make a folder for this run"))?;
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string();
         let synced = read_json(&dir.join(SYNCED)).unwrap_or_default();
-        let cache = Self { dir: dir.clone(), run, boot, synced, next: AtomicU64::new(0), unsynced: AtomicBool::new(false), _run_lock: run_lock };
+        let cache = Self {
+            dir: dir.clone(),
+            run,
+            boot,
+            synced,
+            next: AtomicU64::new(0),
+            unsynced: AtomicBool::new(false),
+            _run_lock: run_lock,
+        };
         cache.clear_dead_runs();
         Ok(cache)
     }
@@ -170,34 +165,18 @@ impl Cache {
     }
 
     /// Waits for the lock of this name; one holder among all threads and processes.
-    pub fn lock(&self, name: &str) -> io::Result<Lock> {
-        loop {
-            let (path, file) = self.lock_file(name)?;
-            retry(|| flock(&file, FlockOperation::LockExclusive))?;
-            if is_at(&file, &path)? {
-                return Ok(Lock { path, _file: file });
-            }
-        }
+    pub fn lock(&self, name: &str) -> io::Result<FileLock> {
+        FileLock::take(&self.lock_file(name))
     }
 
     /// The lock of this name, unless somebody holds it.
-    pub fn try_lock(&self, name: &str) -> io::Result<Option<Lock>> {
-        loop {
-            let (path, file) = self.lock_file(name)?;
-            match retry(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
-                Ok(()) if is_at(&file, &path)? => return Ok(Some(Lock { path, _file: file })),
-                Ok(()) => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(e) => return Err(e),
-            }
-        }
+    pub fn try_lock(&self, name: &str) -> io::Result<Option<FileLock>> {
+        FileLock::try_take(&self.lock_file(name))
     }
 
-    fn lock_file(&self, name: &str) -> io::Result<(PathBuf, fs::File)> {
+    fn lock_file(&self, name: &str) -> PathBuf {
         debug_assert!(!name.contains('/'));
-        let path = self.dir.join("locks").join(name);
-        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path)?;
-        Ok((path, file))
+        self.dir.join("locks").join(name)
     }
 
     /// Reads a record; none if it is absent, unreadable, or may not have reached the disk before a crash.
@@ -277,7 +256,8 @@ impl Cache {
             let Ok(file) = fs::File::open(&path) else { continue };
             // One that isn't locked yet, see `new_run`.
             let starts = entry.file_name().as_bytes().starts_with(STARTING.as_bytes());
-            let old = || file.metadata().and_then(|m| m.modified()).is_ok_and(|t| t.elapsed().is_ok_and(|a| a > STILLBORN));
+            let old =
+                || file.metadata().and_then(|m| m.modified()).is_ok_and(|t| t.elapsed().is_ok_and(|a| a > STILLBORN));
             if (!starts || old()) && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 let _ = fs::remove_dir_all(&path);
             }
@@ -301,16 +281,6 @@ fn new_run(dir: &Path) -> io::Result<(PathBuf, fs::File)> {
     retry(|| flock(&lock, FlockOperation::LockExclusive))?;
     fs::rename(&starting, &run)?;
     Ok((run, lock))
-}
-
-/// Whether an open file is the one that has this name.
-fn is_at(file: &fs::File, path: &Path) -> io::Result<bool> {
-    let open = file.metadata()?;
-    match fs::metadata(path) {
-        Ok(named) => Ok((open.dev(), open.ino()) == (named.dev(), named.ino())),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(e),
-    }
 }
 
 fn retry(mut call: impl FnMut() -> rustix::io::Result<()>) -> io::Result<()> {
@@ -407,25 +377,5 @@ mod tests {
         assert!(b.try_lock("x").unwrap().is_none());
         drop(held);
         assert!(b.try_lock("x").unwrap().is_some());
-        assert_eq!(fs::read_dir(dir.path().join("locks")).unwrap().count(), 0, "no file stays");
-    }
-
-    #[test]
-    fn a_lock_is_one_holders_however_often_its_file_comes_and_goes() {
-        let dir = tempfile::tempdir().unwrap();
-        let cache = open(dir.path());
-        let inside = AtomicU64::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..200 {
-                        let _lock = cache.lock("x").unwrap();
-                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
-                        std::thread::yield_now();
-                        inside.fetch_sub(1, Ordering::SeqCst);
-                    }
-                });
-            }
-        });
     }
 }

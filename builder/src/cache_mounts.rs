@@ -11,14 +11,15 @@ use std::{
 };
 
 use routerpack_graph::{Digest, pb::CacheSharingOpt};
+use routerpack_sources::FileLock;
 
-use crate::cache::{Cache, Lock};
+use crate::cache::Cache;
 
 /// A cache directory in use; others may have it when this is dropped.
 pub struct CacheMount {
     /// The directory to bind.
     pub dir: PathBuf,
-    _lock: Option<Lock>,
+    _lock: Option<FileLock>,
 }
 
 /// A private mount tries so many directories before it gives up.
@@ -55,7 +56,7 @@ pub fn take(
     Ok(CacheMount { dir, _lock: lock })
 }
 
-fn free_private(cache: &Cache, lock_name: &dyn Fn(u32) -> String) -> io::Result<(u32, Option<Lock>)> {
+fn free_private(cache: &Cache, lock_name: &dyn Fn(u32) -> String) -> io::Result<(u32, Option<FileLock>)> {
     for number in 0..MAX_PRIVATE {
         if let Some(lock) = cache.try_lock(&lock_name(number))? {
             return Ok((number, Some(lock)));

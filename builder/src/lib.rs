@@ -73,7 +73,9 @@ impl Builder {
         };
         let inputs: Vec<Vec<usize>> = graph.nodes.iter().map(|n| n.inputs.iter().map(|e| e.node).collect()).collect();
         if graph.nodes.iter().flat_map(|n| &n.inputs).chain([&target]).any(|edge| edge.output != 0) {
-            return Err(Cause::Unsupported("an op's second result is asked for; only first ones are made".into()).into());
+            return Err(
+                Cause::Unsupported("an op's second result is asked for; only first ones are made".into()).into()
+            );
         }
         let hashes = Hashes::open(self.strata.cache());
         let executor = Executor {

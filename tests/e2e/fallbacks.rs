@@ -29,7 +29,10 @@ fn build(world: &World, unshare: &[&str], script: &str, more: &[&str]) -> Outcom
     let program = world.command();
     let mut command = tool("unshare");
     command.args(unshare).args(["sh", "-e", "-c", script, "sh"]).arg(program.get_program());
-    command.args(["build", "--progress=plain", "-t", "app", "--build-context", &base, "-o", "out.tar"]).args(more).arg("ctx");
+    command
+        .args(["build", "--progress=plain", "-t", "app", "--build-context", &base, "-o", "out.tar"])
+        .args(more)
+        .arg("ctx");
     command.current_dir(world.path("")).env("ROUTERPACK_CACHE_DIR", world.cache()).env("SOURCE_DATE_EPOCH", EPOCH);
     run(&mut command)
 }
@@ -63,7 +66,8 @@ fn the_bytes_are_the_same_without_overlay_and_without_user_namespaces() {
 #[test]
 fn a_foreign_platform_is_refused_before_the_step_starts() {
     let world = world();
-    let outcome = build(&world, &["--user", "--map-root-user"], NO_RIGHT_TO_MOUNT, &["--platform=linux/arm64"]).failure();
+    let outcome =
+        build(&world, &["--user", "--map-root-user"], NO_RIGHT_TO_MOUNT, &["--platform=linux/arm64"]).failure();
     let outcome = outcome.says(&["linux/arm64", "apt-get install qemu-user-static", "Dockerfile:4"]);
     assert!(!outcome.stderr.contains("Exec format error"), "{outcome}");
     assert!(!world.path("out.tar").exists());

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fs};
 use crate::support::{World, archive::tar_entries, run, tool};
 
 fn context(world: &World) {
-    world.write("ctx/Dockerfile", "FROM busybox\nRUN echo 1 > /one && rm /etc/group\nRUN echo 2 > /two\nCMD [\"/bin/true\"]\n");
+    world.write(
+        "ctx/Dockerfile",
+        "FROM busybox\nRUN echo 1 > /one && rm /etc/group\nRUN echo 2 > /two\nCMD [\"/bin/true\"]\n",
+    );
 }
 
 fn build(world: &World, more: &[&str]) -> crate::support::Outcome {
@@ -28,9 +31,12 @@ fn routeros_docker_and_oci_archives_are_what_skopeo_reads() {
     build(&world, &["-o", "type=docker,dest=docker.tar"]);
     build(&world, &["-o", "type=oci,dest=oci.tar"]);
     build(&world, &["-o", "type=docker,dest=flat.tar", "--layers=flat"]);
-    for (source, layers) in
-        [("docker-archive:router.tar", 1), ("docker-archive:docker.tar", 3), ("oci-archive:oci.tar", 3), ("docker-archive:flat.tar", 1)]
-    {
+    for (source, layers) in [
+        ("docker-archive:router.tar", 1),
+        ("docker-archive:docker.tar", 3),
+        ("oci-archive:oci.tar", 3),
+        ("docker-archive:flat.tar", 1),
+    ] {
         let image = inspect(&world, source);
         assert_eq!(image["Layers"].as_array().unwrap().len(), layers, "{source}");
         assert_eq!(image["Os"], "linux", "{source}");
@@ -109,7 +115,8 @@ fn an_oci_archive_keeps_the_base_image_s_blobs() {
     build(&world, &["-o", "type=oci,dest=oci.tar"]);
     let members = tar_entries(fs::File::open(world.path("oci.tar")).unwrap());
     let base = crate::support::base("busybox").join("blobs/sha256");
-    let layers: Vec<_> = fs::read_dir(base).unwrap().flatten().filter(|e| e.metadata().unwrap().len() > 100_000).collect();
+    let layers: Vec<_> =
+        fs::read_dir(base).unwrap().flatten().filter(|e| e.metadata().unwrap().len() > 100_000).collect();
     let name = |e: &fs::DirEntry| format!("blobs/sha256/{}", e.file_name().to_string_lossy());
     assert_eq!(layers.iter().filter(|e| members.contains_key(&name(e))).count(), 1, "the platform's layer as it was");
 }

@@ -15,7 +15,8 @@ fn an_archive_runs_as_on_the_router() {
         assert_eq!(outcome.text(), format!("hello {machine} /data here\n"));
     }
     assert_eq!(world.routerpack(["run", "run.tar", "exit 7"]).code, Some(7));
-    let outcome = world.routerpack(["run", "--entrypoint", "/bin/echo", "-e", "A=b", "run.tar", "one", "two"]).success();
+    let outcome =
+        world.routerpack(["run", "--entrypoint", "/bin/echo", "-e", "A=b", "run.tar", "one", "two"]).success();
     assert_eq!(outcome.text(), "one two\n");
     world.routerpack(["run", "gone.tar"]).failure().says(&["gone.tar"]);
 }
