@@ -66,7 +66,7 @@ fn side(text: &str) -> Side<'_> {
     if text == "-" || fs::symlink_metadata(text).is_ok() {
         return Side::Local(text);
     }
-    let colons = text.match_indices(':').map(|(at, _)| at);
+    let mut colons = text.match_indices(':').map(|(at, _)| at);
     let image = |at: usize| Side::Image { source: &text[..at], path: &text[at + 1..] };
     let prefixes = ["docker-archive", "oci-archive", "oci", "docker-daemon", "containers-storage"];
     for at in colons.clone().filter(|at| !prefixes.contains(&&text[..*at])) {
@@ -75,7 +75,7 @@ fn side(text: &str) -> Side<'_> {
         }
     }
     let rest = |at: &usize| text[at + 1..].starts_with('/') && !text[at + 1..].starts_with("//");
-    match colons.filter(rest).next_back() {
+    match colons.rfind(rest) {
         Some(at) if Location::parse(&text[..at], Path::is_file).is_ok() => image(at),
         _ => Side::Local(text),
     }
