@@ -85,7 +85,7 @@ mod tests {
         fs::write(dir.path().join("ab"), "other").unwrap();
 
         let tree = Tree::new(vec![stratum(dir.path()).below(b"x/y")]).unwrap();
-        assert_eq!(names(&tree.index), ["x/y", "x/y/a", "x/y/a/b", "x/y/a/b/f", "x/y/ab"]);
+        assert_eq!(names(&tree.index), ["x", "x/y", "x/y/a", "x/y/a/b", "x/y/a/b/f", "x/y/ab"]);
         let file = tree.index.get(b"x/y/a/b/f").unwrap();
         assert_eq!(tree.read(file, 10).unwrap(), b"bytes");
 
@@ -93,7 +93,7 @@ mod tests {
             (&b"x/y/a"[..], &b"n"[..], vec!["n", "n/b", "n/b/f"]),
             (b"x/y/a", b"", vec!["b", "b/f"]),
             (b"x/y/ab", b"new", vec!["new"]),
-            (b"", b"", vec!["x/y", "x/y/a", "x/y/a/b", "x/y/a/b/f", "x/y/ab"]),
+            (b"", b"", vec!["x", "x/y", "x/y/a", "x/y/a/b", "x/y/a/b/f", "x/y/ab"]),
         ] {
             let cut = tree.subtree(from, to);
             assert_eq!(names(&cut.index), want);
