@@ -2,10 +2,14 @@
 
 mod args;
 mod build;
+mod check;
+mod devices;
+mod diagnose;
 mod doctor;
 mod durable;
 mod emulators;
 mod excerpt;
+mod explain;
 mod failure;
 mod flags;
 mod load;
@@ -31,6 +35,10 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&cli, args),
         Command::Doctor => doctor::doctor(&cli),
         Command::Emulators => emulators::emulators(),
+        Command::Check(args) => check::check(args),
+        Command::Explain(args) => explain::explain(args),
+        Command::Diagnose(args) => diagnose::diagnose(args),
+        Command::Devices(args) => devices::devices(args),
     };
     result.unwrap_or_else(|failure| failure.report())
 }

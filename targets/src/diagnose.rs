@@ -124,7 +124,10 @@ mod tests {
         let failures: Vec<Failure> = serde_json::from_str(include_str!("../data/failures.json")).unwrap();
         assert_eq!(failures.len(), all().len());
         for failure in &failures {
-            assert!(!failure.patterns.is_empty() && !failure.causes.is_empty() && !failure.seen.is_empty(), "{failure:?}");
+            assert!(
+                !failure.patterns.is_empty() && !failure.causes.is_empty() && !failure.seen.is_empty(),
+                "{failure:?}"
+            );
             for pattern in &failure.patterns {
                 assert!(pattern.len() > 6 && *pattern == pattern.to_lowercase(), "{pattern}");
             }

@@ -25,6 +25,7 @@ mod oci_archive;
 mod output;
 pub mod profile;
 mod request;
+pub mod resource;
 pub mod rules;
 mod sink;
 mod staged;

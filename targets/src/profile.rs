@@ -38,7 +38,9 @@ pub enum InvalidProfile {
     #[error("`{0}` is no RouterOS version: give one such as 7.21 or 7.23.2, or `universal`")]
     Form(String),
     /// A version before [`OLDEST`].
-    #[error("nothing certain is known of containers on RouterOS {0}: the oldest version is {OLDEST}; upgrade the router")]
+    #[error(
+        "nothing certain is known of containers on RouterOS {0}: the oldest version is {OLDEST}; upgrade the router"
+    )]
     TooOld(Version),
 }
 

@@ -174,14 +174,8 @@ pub(crate) struct Members {
 impl Members {
     pub fn read(bytes: Range) -> Result<Self, io::Error> {
         let (file, start, end) = (bytes.file.clone(), bytes.start, bytes.end);
-        let mut members = Self {
-            bytes,
-            named: HashMap::new(),
-            count: 0,
-            unsafe_names: Vec::new(),
-            twice: Vec::new(),
-            damage: None,
-        };
+        let mut members =
+            Self { bytes, named: HashMap::new(), count: 0, unsafe_names: Vec::new(), twice: Vec::new(), damage: None };
         match walk(&file, start, end, &mut |member| members.take(member)) {
             Ok(()) => {}
             Err(Stop::Io(error)) => return Err(error),
@@ -208,11 +202,6 @@ impl Members {
 
     pub fn has(&self, name: &str) -> bool {
         self.find(name).is_some()
-    }
-
-    /// Whether anything lies below this directory.
-    pub fn has_below(&self, dir: &str) -> bool {
-        self.named.keys().any(|name| name.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/')))
     }
 
     /// A file's bytes. Links are followed inside the archive.

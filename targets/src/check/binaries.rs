@@ -9,7 +9,10 @@ use routerpack_rootfs::{Kind, path};
 
 use super::{Subject, command::Start, report::Findings};
 use crate::{
-    elf::{self, Facts, loader::{Closure, Loader}},
+    elf::{
+        self, Facts,
+        loader::{Closure, Loader},
+    },
     rules::Severity,
 };
 
@@ -69,7 +72,12 @@ fn judge(subject: &Subject, file: &[u8], facts: &Facts, limit: Severity, finding
     let platform = &subject.platform;
     let place = format!("/{}", path::show(file));
     if !facts.is_for(&platform.architecture) {
-        findings.at_most(limit, "elf-machine", place, format!("a program or library for {}, not for {platform}", facts.machine_name()));
+        findings.at_most(
+            limit,
+            "elf-machine",
+            place,
+            format!("a program or library for {}, not for {platform}", facts.machine_name()),
+        );
         return;
     }
     match (platform.architecture.as_str(), platform.variant.as_str()) {
@@ -82,12 +90,18 @@ fn judge(subject: &Subject, file: &[u8], facts: &Facts, limit: Severity, finding
         },
         ("arm", _) => {
             if let Some(cpu) = facts.attributes.map(|a| a.cpu).filter(|cpu| *cpu >= 14) {
-                findings.at_most(limit, "elf-machine", place, format!("built for {}, newer than {platform}", elf::cpu_name(cpu)));
+                findings.at_most(
+                    limit,
+                    "elf-machine",
+                    place,
+                    format!("built for {}, newer than {platform}", elf::cpu_name(cpu)),
+                );
             }
         }
         ("arm64", _) if subject.options.device.is_none_or(|d| d.cpu == LARGE_PAGES) => {
             if let Some(align) = facts.align.filter(|align| *align < PAGE) {
-                let message = format!("aligned to {} KiB: may fail on CPUs with larger pages ({LARGE_PAGES})", align / 1024);
+                let message =
+                    format!("aligned to {} KiB: may fail on CPUs with larger pages ({LARGE_PAGES})", align / 1024);
                 findings.at_most(limit, "page-align", place, message);
             }
         }
@@ -116,6 +130,11 @@ fn missing(
     for (library, by) in &closure.missing {
         let name = super::command::shown(library);
         let by = if by == file { String::new() } else { format!(" (needed by /{})", path::show(by)) };
-        findings.at_most(limit, "elf-libraries", &place, format!("the library {name} is nowhere that the loader looks{by}"));
+        findings.at_most(
+            limit,
+            "elf-libraries",
+            &place,
+            format!("the library {name} is nowhere that the loader looks{by}"),
+        );
     }
 }

@@ -44,7 +44,11 @@ pub(super) fn check(subject: &Subject, findings: &mut Findings) -> Option<Start>
     if let Some(word) = words.iter().find(awkward)
         && findings.profile().reaches(SPELLED)
     {
-        findings.add("command-words", "", format!("the command's word `{}` can't be spelled in entrypoint= or cmd=", shown(word.as_bytes())));
+        findings.add(
+            "command-words",
+            "",
+            format!("the command's word `{}` can't be spelled in entrypoint= or cmd=", shown(word.as_bytes())),
+        );
     }
     let path = config.env.iter().find_map(|e| e.strip_prefix("PATH=")).unwrap_or(PATH);
     match locate(subject.tree, first.as_bytes(), path, &config.working_dir) {
@@ -171,7 +175,9 @@ fn user(subject: &Subject, findings: &mut Findings) {
         match known {
             true if name == "root" => {}
             true => findings.add("user", "", format!("USER is the name `{name}`, not a number")),
-            false => findings.add("user", "", format!("USER is the name `{name}`, which /{file} of the image does not have")),
+            false => {
+                findings.add("user", "", format!("USER is the name `{name}`, which /{file} of the image does not have"))
+            }
         }
     }
     let is_root = matches!(name, "" | "root") || (is_number(name) && name.trim_start_matches('0').is_empty());

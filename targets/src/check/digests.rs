@@ -62,8 +62,13 @@ pub(super) fn platform(config: &ImageConfig, options: &Options, findings: &mut F
         }
         Some(_) => {}
         None if !matches!(own.architecture.as_str(), "arm" | "arm64" | "amd64") => {
-            let given = if config.architecture.is_empty() { "no architecture".into() } else { short(&config.architecture) };
-            findings.add("config-architecture", "", format!("the image is for {given}: routers have arm, arm64 and amd64 (x86)"));
+            let given =
+                if config.architecture.is_empty() { "no architecture".into() } else { short(&config.architecture) };
+            findings.add(
+                "config-architecture",
+                "",
+                format!("the image is for {given}: routers have arm, arm64 and amd64 (x86)"),
+            );
         }
         None => {}
     }
@@ -83,7 +88,11 @@ pub(super) fn diff_ids(config: &ImageConfig, layers: &[Option<Digest>], findings
     }
     for (at, (said, is)) in said.iter().zip(layers).enumerate() {
         if let Some(is) = is.as_ref().filter(|is| *is != said) {
-            findings.add("diff-ids", "", format!("layer {} is {}, but the config says {}", at + 1, is.hex(), said.hex()));
+            findings.add(
+                "diff-ids",
+                "",
+                format!("layer {} is {}, but the config says {}", at + 1, is.hex(), said.hex()),
+            );
         }
     }
 }

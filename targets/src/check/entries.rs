@@ -28,7 +28,9 @@ pub(super) fn check(layer: usize, file: &str, bytes: &Range, findings: &mut Find
     for link in seen.pending {
         match seen.names.contains(&link.target) {
             true => findings.add("hard-link-order", link.name, "a hard link comes before its target"),
-            false if layer == 0 => findings.add("layer-damaged", link.name, "a hard link to what is nowhere in the layer"),
+            false if layer == 0 => {
+                findings.add("layer-damaged", link.name, "a hard link to what is nowhere in the layer")
+            }
             false => findings.add("hard-link-order", link.name, "a hard link's target is in another layer"),
         }
     }
@@ -63,7 +65,11 @@ fn entry(member: &Member, seen: &mut Seen, findings: &mut Findings) {
         findings.add("unsafe-name", shown(), "an entry has an absolute name");
     }
     let Ok(name) = path::clean(&member.name) else {
-        findings.add("unsafe-name", path::show(&member.name), "an entry has a name that leads out of the root, or that Linux can't have");
+        findings.add(
+            "unsafe-name",
+            path::show(&member.name),
+            "an entry has a name that leads out of the root, or that Linux can't have",
+        );
         return;
     };
     let (dir, base) = path::split(&name).unwrap_or_default();

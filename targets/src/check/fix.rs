@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::{CheckError, Options, Report, Source, Spool, examine};
-use crate::{Compression, Dest, Error, Format, Image, Layers, Request, Summary, output, rules::Severity, tag::router_tag};
+use crate::{
+    Compression, Dest, Error, Format, Image, Layers, Request, Summary, output, rules::Severity, tag::router_tag,
+};
 
 /// What became of it.
 #[derive(Debug)]

@@ -138,7 +138,8 @@ fn index(members: &Members, name: &str, tags: &[String], depth: usize, oci: &mut
 /// Where a layout keeps a blob.
 fn blob(digest: &str) -> Option<String> {
     let (algorithm, hex) = digest.split_once(':')?;
-    let good = matches!(algorithm, "sha256" | "sha512") && hex.len() >= 64 && hex.bytes().all(|b| b.is_ascii_hexdigit());
+    let good =
+        matches!(algorithm, "sha256" | "sha512") && hex.len() >= 64 && hex.bytes().all(|b| b.is_ascii_hexdigit());
     good.then(|| format!("blobs/{algorithm}/{hex}"))
 }
 

@@ -57,7 +57,11 @@ pub(super) fn check(members: &Members, options: &Options, findings: &mut Finding
     let oci = if members.has("index.json") { Some(image::oci(members)?) } else { None };
     if let Some(oci) = oci.as_ref().filter(|o| o.attestations > 0) {
         let many = if oci.attestations == 1 { "an attestation" } else { "attestations" };
-        findings.add("attestation", "index.json", format!("index.json lists {many} (provenance of platform unknown/unknown)"));
+        findings.add(
+            "attestation",
+            "index.json",
+            format!("index.json lists {many} (provenance of platform unknown/unknown)"),
+        );
     }
     if members.has("manifest.json") {
         if has_index {
@@ -72,7 +76,11 @@ pub(super) fn check(members: &Members, options: &Options, findings: &mut Finding
             Ok(None)
         }
         None => {
-            findings.add("bare-rootfs", "", "there is no manifest.json: this is not an image (a bare root file system?)");
+            findings.add(
+                "bare-rootfs",
+                "",
+                "there is no manifest.json: this is not an image (a bare root file system?)",
+            );
             Ok(None)
         }
     }
@@ -87,7 +95,11 @@ fn docker(members: &Members, findings: &mut Findings) -> io::Result<Option<Descr
         }
     };
     if entries.len() != 1 {
-        findings.add("manifest-entries", "manifest.json", format!("manifest.json describes {} images, not one", entries.len()));
+        findings.add(
+            "manifest-entries",
+            "manifest.json",
+            format!("manifest.json describes {} images, not one", entries.len()),
+        );
     }
     let Some(entry) = entries.into_iter().next() else { return Ok(None) };
     let described = Described {
@@ -115,7 +127,11 @@ fn layout(members: &Members, oci: Oci, options: &Options, findings: &mut Finding
         findings.add("archive-damaged", "index.json", problem);
     }
     if oci.images.len() > 1 {
-        findings.add("manifest-entries", "index.json", format!("the OCI layout has {} images, not one", oci.images.len()));
+        findings.add(
+            "manifest-entries",
+            "index.json",
+            format!("the OCI layout has {} images, not one", oci.images.len()),
+        );
     }
     let wanted = options.platform();
     let fits = |platform: &Option<routerpack_graph::Platform>| platform.is_some() && *platform == wanted;
@@ -135,7 +151,9 @@ fn layers(described: &Described, findings: &mut Findings) {
 
 /// The files that only the classic layout has.
 fn legacy(members: &Members, described: &Described, findings: &mut Findings) {
-    let beside = |layer: &str, file: &str| layer.strip_suffix("layer.tar").is_some_and(|dir| members.has(&format!("{dir}{file}")));
+    let beside = |layer: &str, file: &str| {
+        layer.strip_suffix("layer.tar").is_some_and(|dir| members.has(&format!("{dir}{file}")))
+    };
     let mut missing = Vec::new();
     if !members.has("repositories") {
         missing.push("repositories");
@@ -163,7 +181,11 @@ fn tags(tags: &[String], findings: &mut Findings) {
             Ok(reference) => {
                 let host = format!("{}/", reference.host);
                 if tag.starts_with(&host) {
-                    findings.add("tag", "manifest.json", format!("the tag `{shown}` has a registry's host, which the router shows as it stands"));
+                    findings.add(
+                        "tag",
+                        "manifest.json",
+                        format!("the tag `{shown}` has a registry's host, which the router shows as it stands"),
+                    );
                 }
             }
         }

@@ -33,16 +33,12 @@ use std::{
 use routerpack_graph::{Digest, ImageConfig, Platform};
 use routerpack_rootfs::{Index, Kind, Stratum, Tree, read_layer};
 
-use crate::{
-    devices::Device,
-    profile::Profile,
-    rules::Severity,
-};
-use archive::{Inflate, Members, Packing, Range, Spool};
-use image::Described;
+use crate::{devices::Device, profile::Profile, rules::Severity};
+use archive::{Inflate, Members, Packing, Spool};
 pub use fix::{FixError, Fixed, fix};
-pub use report::{Finding, Report, sarif};
+use image::Described;
 use report::Findings;
+pub use report::{Finding, Report, sarif};
 
 /// Where an archive comes from.
 pub enum Source<'a> {
@@ -152,7 +148,8 @@ fn examine(source: Source, options: &Options, spool: &mut Spool) -> Result<Exami
         let members = Members::read(bytes).map_err(io)?;
         if let Some(described) = layout::check(&members, options, &mut findings).map_err(io)? {
             report.tags = described.tags.clone();
-            image = parts(&members, &described, options, spool, &mut findings, &mut report).map_err(Failed::at(&name))?;
+            image =
+                parts(&members, &described, options, spool, &mut findings, &mut report).map_err(Failed::at(&name))?;
         }
     }
     if image.is_none() && !findings.has("not-a-tar") && !findings.has("bare-rootfs") {
@@ -268,7 +265,11 @@ fn layer(
             return Ok(None);
         }
         Err(Inflate::TooMuch) => {
-            findings.add("layer-damaged", name, format!("layer {} inflates to more than the limit of one check", at + 1));
+            findings.add(
+                "layer-damaged",
+                name,
+                format!("layer {} inflates to more than the limit of one check", at + 1),
+            );
             return Ok(None);
         }
     };

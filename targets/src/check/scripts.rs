@@ -32,7 +32,12 @@ pub(super) fn check(subject: &Subject, start: Option<&Start>, findings: &mut Fin
         if !is_start(entry)
             && let Interpreter::Missing(name) = command::interpreter(tree, &line, search)
         {
-            findings.at_most(command::ASIDE, "shebang", &place, format!("the interpreter {name} of a script is not in the image"));
+            findings.at_most(
+                command::ASIDE,
+                "shebang",
+                &place,
+                format!("the interpreter {name} of a script is not in the image"),
+            );
         }
         let own = entry.path.starts_with(b"usr/local/") || !DISTRIBUTION.iter().any(|d| entry.path.starts_with(d));
         if (own || is_start(entry)) && entry.size <= MAX_SCRIPT && read < MAX_SCRIPTS {
@@ -48,7 +53,9 @@ pub(super) fn check(subject: &Subject, start: Option<&Start>, findings: &mut Fin
 fn names_eth0(text: &[u8]) -> bool {
     text.split(|b| *b == b'\n').filter(|line| !line.trim_ascii_start().starts_with(b"#")).any(|line| {
         let word = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
-        let at = |at: usize| line[at..].starts_with(b"eth0") && !word(line.get(at + 4)) && !(at > 0 && word(line.get(at - 1)));
+        let at = |at: usize| {
+            line[at..].starts_with(b"eth0") && !word(line.get(at + 4)) && !(at > 0 && word(line.get(at - 1)))
+        };
         (0..line.len()).any(at)
     })
 }

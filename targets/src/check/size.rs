@@ -7,8 +7,10 @@ use routerpack_rootfs::Kind;
 use super::{Subject, report::Findings};
 
 const MIB: u64 = 1 << 20;
-/// What stays free on a disk of its own (a third party's rule from experience on 7.23).
-const DISK_RESERVE: u64 = 256 * MIB;
+/// What stays free on a disk (a third party's rule from experience on 7.23); less on disks so small that nothing would fit.
+fn reserve(disk: u64) -> u64 {
+    (256 * MIB).min(disk / 8)
+}
 
 /// Judges the sizes; bytes of all files, hard links once.
 pub(super) fn check(subject: &Subject, archive: u64, running: u64, findings: &mut Findings) -> u64 {
@@ -19,11 +21,15 @@ pub(super) fn check(subject: &Subject, archive: u64, running: u64, findings: &mu
     let peak = archive.saturating_add(unpacked.saturating_mul(2));
     let device = subject.options.device;
     if let Some(disk) = subject.options.disk {
-        let need = peak.saturating_add(DISK_RESERVE);
+        let need = peak.saturating_add(reserve(disk));
         if need > disk {
             let message = format!(
                 "needs up to {} (archive {} + 2 × {} unpacked + {} reserve), the disk has {}",
-                mib(need), mib(archive), mib(unpacked), mib(DISK_RESERVE), mib(disk)
+                mib(need),
+                mib(archive),
+                mib(unpacked),
+                mib(reserve(disk)),
+                mib(disk)
             );
             findings.add("size", "", message);
         }
@@ -37,7 +43,11 @@ pub(super) fn check(subject: &Subject, archive: u64, running: u64, findings: &mu
             };
             let message = format!(
                 "needs up to {} (archive {} + 2 × {} unpacked); the flash of the {device} has {} in all, of which some {} may be free{disk}",
-                mib(peak), mib(archive), mib(unpacked), mib(flash), mib(free)
+                mib(peak),
+                mib(archive),
+                mib(unpacked),
+                mib(flash),
+                mib(free)
             );
             findings.add("size", "", message);
         }
@@ -45,7 +55,8 @@ pub(super) fn check(subject: &Subject, archive: u64, running: u64, findings: &mu
     if let Some((device, ram)) = device.and_then(|d| Some((d, u64::from(d.ram_mib?) * MIB)))
         && running > ram / 2
     {
-        let message = format!("the command and its libraries are {}, the {device} has {} of RAM", mib(running), mib(ram));
+        let message =
+            format!("the command and its libraries are {}, the {device} has {} of RAM", mib(running), mib(ram));
         findings.add("memory", "", message);
     }
     unpacked

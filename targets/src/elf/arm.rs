@@ -117,7 +117,8 @@ mod tests {
     /// A section with the file's attributes of `aeabi`.
     pub(crate) fn section(pairs: &[(u8, u8)]) -> Vec<u8> {
         let name = b"5TE\0";
-        let attributes: Vec<u8> = [5u8].iter().chain(name).copied().chain(pairs.iter().flat_map(|(t, v)| [*t, *v])).collect();
+        let attributes: Vec<u8> =
+            [5u8].iter().chain(name).copied().chain(pairs.iter().flat_map(|(t, v)| [*t, *v])).collect();
         let mut part = vec![1u8];
         part.extend((attributes.len() as u32 + 5).to_le_bytes());
         part.extend(attributes);

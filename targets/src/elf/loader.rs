@@ -83,14 +83,7 @@ impl<'a> Loader<'a> {
     }
 
     /// A library's path.
-    fn find(
-        &self,
-        name: &[u8],
-        by: &Facts,
-        own: &[Vec<u8>],
-        inherited: &[Vec<u8>],
-        is_musl: bool,
-    ) -> Option<Vec<u8>> {
+    fn find(&self, name: &[u8], by: &Facts, own: &[Vec<u8>], inherited: &[Vec<u8>], is_musl: bool) -> Option<Vec<u8>> {
         let fits = |asked: &[u8]| {
             let entry = self.file(asked)?;
             let facts = self.facts.get(&*entry.path)?;
@@ -113,7 +106,8 @@ impl<'a> Loader<'a> {
         let mut dirs = Vec::new();
         for entry in list(raw, b":") {
             let entry = replace(&entry, &[b"$ORIGIN", b"${ORIGIN}"], &[b"/", origin].concat());
-            let variants = if entry.windows(4).any(|w| w == b"$LIB" || w == b"{LIB") { libs.as_slice() } else { &libs[..1] };
+            let variants =
+                if entry.windows(4).any(|w| w == b"$LIB" || w == b"{LIB") { libs.as_slice() } else { &libs[..1] };
             dirs.extend(variants.iter().map(|lib| replace(&entry, &[b"$LIB", b"${LIB}"], lib)));
         }
         dirs
@@ -200,7 +194,8 @@ fn configuration(tree: &Tree, name: &[u8], depth: usize, dirs: &mut Vec<Vec<u8>>
     let Some(content) = text(tree, name) else { return };
     for line in content.split(|b| *b == b'\n').take(1000) {
         let line = line.split(|b| *b == b'#').next().unwrap_or_default().trim_ascii();
-        let Some(pattern) = line.strip_prefix(b"include").filter(|p| p.first().is_some_and(u8::is_ascii_whitespace)) else {
+        let Some(pattern) = line.strip_prefix(b"include").filter(|p| p.first().is_some_and(u8::is_ascii_whitespace))
+        else {
             if line.starts_with(b"/") && dirs.len() < 256 {
                 dirs.push(line.split(|b| *b == b'=').next().unwrap_or_default().to_vec());
             }
