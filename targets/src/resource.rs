@@ -55,10 +55,10 @@ fn pick(
     architecture: &str,
     cpu: &str,
 ) -> Result<&'static Device, NotFound> {
-    let fits = |d: &&Device| {
+    let fits = |d: &&'static Device| {
         (architecture.is_empty() || d.architecture == architecture) && (cpu.is_empty() || !is_soc(cpu) || d.cpu == cpu)
     };
-    let left: Vec<&'static Device> = candidates.iter().copied().filter(|d| fits(&d)).collect();
+    let left: Vec<&'static Device> = candidates.iter().copied().filter(|d| fits(d)).collect();
     match left[..] {
         [device, ..] if left.iter().all(|d| d.platform() == device.platform()) => match device.platform() {
             Some(_) => Ok(device),
