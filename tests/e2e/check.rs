@@ -57,7 +57,19 @@ fn what_a_build_makes_passes_for_its_device_only() {
     world.write("ctx/Dockerfile", "FROM busybox\nCMD [\"/bin/sh\"]\n");
     let base = world.base_context("busybox");
     let mut command = world.command();
-    run(command.args(["build", "-t", "app:1", "--platform", "linux/arm64", "--build-context", &base, "-o", "app.tar", "ctx"])).success();
+    run(command.args([
+        "build",
+        "-t",
+        "app:1",
+        "--platform",
+        "linux/arm64",
+        "--build-context",
+        &base,
+        "-o",
+        "app.tar",
+        "ctx",
+    ]))
+    .success();
     check(&world, &["--strict", "--for", "rb5009", "app.tar"]).success();
     let outcome = check(&world, &["--for", "rb4011", "app.tar"]);
     assert_eq!(outcome.code, Some(2), "{outcome}");
@@ -72,7 +84,10 @@ fn archives_and_routers_come_on_standard_input() {
     let mut command = world.command();
     let outcome = run(command.args(["check", "-"]).stdin(stdin("docker.tar"))).success();
     assert!(outcome.text().contains("linux/arm/v5"), "{outcome}");
-    world.write("router.txt", "  version: 7.21.3 (stable)\n  architecture-name: arm\n  cpu: EN7562CT\n  board-name: hEX\n");
+    world.write(
+        "router.txt",
+        "  version: 7.21.3 (stable)\n  architecture-name: arm\n  cpu: EN7562CT\n  board-name: hEX\n",
+    );
     let mut command = world.command();
     let outcome = run(command.args(["check", "--for", "-", "docker.tar"]).stdin(stdin("router.txt"))).success();
     assert!(outcome.text().contains("RouterOS 7.21.3 on hEX refresh"), "{outcome}");
