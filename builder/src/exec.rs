@@ -243,7 +243,9 @@ fn lower_mount(
         pb::MountType::Cache => {
             let opt = mount.cache_opt.clone().unwrap_or_default();
             let seed = |to: &Path| seed_cache(executor, input.as_ref(), &mount.selector, to);
-            let taken = cache_mounts::take(cache, &opt.id, opt.sharing(), &seed)
+            let base = input.as_ref().and_then(Rootfs::ids).unwrap_or_default();
+            let base: Vec<String> = base.iter().map(ToString::to_string).collect();
+            let taken = cache_mounts::take(cache, &opt.id, &base.join("\n"), opt.sharing(), &seed)
                 .map_err(Cause::io(format!("take the cache {}", opt.id)))?;
             let path = taken.dir.clone();
             held.caches.push(taken);
