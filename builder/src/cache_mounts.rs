@@ -25,16 +25,18 @@ pub struct CacheMount {
 /// A private mount tries so many directories before it gives up.
 const MAX_PRIVATE: u32 = 1000;
 
-/// Takes the directory of the cache `id`. Who takes several takes them in the order of their ids, and none
-/// twice: a locked one is waited for. `seed` fills it when it is made; it must end with a
-/// directory in the place that it is given.
+/// Takes the directory of the cache `id` that began as `base` (nothing, or the name of what `from=` or an owner and a
+/// mode made of it): one id with another beginning is another cache, as in BuildKit. Who takes several takes them in
+/// the order of id and base, and none twice: a locked one is waited for. `seed` fills it when it is made; it must end
+/// with a directory in the place that it is given.
 pub fn take(
     cache: &Cache,
     id: &str,
+    base: &str,
     sharing: CacheSharingOpt,
     seed: &dyn Fn(&Path) -> io::Result<()>,
 ) -> io::Result<CacheMount> {
-    let key = Digest::of(id.as_bytes()).hex()[..32].to_string();
+    let key = Digest::of(format!("{id}\n{base}").as_bytes()).hex()[..32].to_string();
     let parent = cache.path("mounts").join(&key);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&parent)?;
     let lock_name = |n: u32| format!("mount-{key}-{n}");
@@ -73,7 +75,7 @@ mod tests {
     fn private_is_alone_and_shared_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path()).unwrap();
-        let get = |sharing| take(&cache, "/root/.cache", sharing, &|p| fs::create_dir(p)).unwrap();
+        let get = |sharing| take(&cache, "/root/.cache", "", sharing, &|p| fs::create_dir(p)).unwrap();
         let (a, b) = (get(CacheSharingOpt::Shared), get(CacheSharingOpt::Shared));
         assert_eq!(a.dir, b.dir);
         let (c, d) = (get(CacheSharingOpt::Private), get(CacheSharingOpt::Private));
@@ -81,6 +83,8 @@ mod tests {
         drop(c);
         let first = get(CacheSharingOpt::Private).dir;
         assert_eq!(first, a.dir);
-        assert_ne!(take(&cache, "other", CacheSharingOpt::Shared, &|p| fs::create_dir(p)).unwrap().dir, a.dir);
+        for (id, base) in [("other", ""), ("/root/.cache", "owned by 10")] {
+            assert_ne!(take(&cache, id, base, CacheSharingOpt::Shared, &|p| fs::create_dir(p)).unwrap().dir, a.dir);
+        }
     }
 }

@@ -45,8 +45,8 @@ pub fn facts(executor: &Executor, op: &pb::Op) -> Result<String, Cause> {
 /// Everything that must live as long as the step.
 #[derive(Default)]
 struct Held {
-    /// By the caches' ids.
-    caches: BTreeMap<String, CacheMount>,
+    /// By the caches' ids and beginnings.
+    caches: BTreeMap<(String, String), CacheMount>,
     /// Directories under the cache's tmp.
     temps: Vec<PathBuf>,
 }
@@ -243,7 +243,8 @@ fn lower_mount(
         }
         pb::MountType::Cache => {
             let opt = mount.cache_opt.clone().unwrap_or_default();
-            let taken = held.caches.get(&opt.id).ok_or_else(|| Cause::Unsupported(format!("no cache {}", opt.id)))?;
+            let key = (opt.id.clone(), beginning(input_of(executor, mount, inputs)?.as_ref()));
+            let taken = held.caches.get(&key).ok_or_else(|| Cause::Unsupported(format!("no cache {}", opt.id)))?;
             Source::Bind { path: taken.dir.clone(), subpath: String::new() }
         }
         pb::MountType::Tmpfs => {
@@ -281,22 +282,29 @@ fn take_caches(
     executor: &Executor,
     exec: &pb::ExecOp,
     inputs: &[Rootfs],
-) -> Result<BTreeMap<String, CacheMount>, Cause> {
+) -> Result<BTreeMap<(String, String), CacheMount>, Cause> {
     let mut wanted = BTreeMap::new();
     for mount in &exec.mounts {
         if let (pb::MountType::Cache, Some(opt)) = (mount.mount_type(), &mount.cache_opt) {
-            wanted.entry(opt.id.clone()).or_insert((mount, opt.sharing()));
+            let input = input_of(executor, mount, inputs)?;
+            let key = (opt.id.clone(), beginning(input.as_ref()));
+            wanted.entry(key).or_insert((mount, opt.sharing(), input));
         }
     }
     let mut taken = BTreeMap::new();
-    for (id, (mount, sharing)) in wanted {
-        let input = input_of(executor, mount, inputs)?;
+    for ((id, base), (mount, sharing, input)) in wanted {
         let seed = |to: &Path| seed_cache(executor, input.as_ref(), &mount.selector, to);
-        let cache = cache_mounts::take(executor.strata().cache(), &id, sharing, &seed)
+        let cache = cache_mounts::take(executor.strata().cache(), &id, &base, sharing, &seed)
             .map_err(Cause::io(format!("take the cache {id}")))?;
-        taken.insert(id, cache);
+        taken.insert((id, base), cache);
     }
     Ok(taken)
+}
+
+/// The name of what a cache begins with.
+fn beginning(input: Option<&Rootfs>) -> String {
+    let ids = input.and_then(Rootfs::ids).unwrap_or_default();
+    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// What a mount shows, or a cache begins with.

@@ -100,8 +100,8 @@ pub(crate) fn unpack(
         };
         let inside = local(&written).ok_or_else(|| refuse("is outside of the archive"))?;
         let target = place(to, dest, &inside, kind == Kind::Dir)?.ok_or_else(|| refuse("is outside of the archive"))?;
-        if target == dest && kind != Kind::Dir {
-            return Err(refuse("would replace the destination directory"));
+        if target == dest {
+            continue; // `./`: the destination keeps what it is
         }
         let meta = meta(&mut entry, owner).map_err(broken)?;
         let parents = Meta { mode: 0o755, mtime: to.time(None), ..Meta::default() };
@@ -134,6 +134,8 @@ pub(crate) fn unpack(
             }
             to.copy_up(&first)?;
             to.link(&first, &target)?;
+            // Of a file's headers the last one counts.
+            to.set_linked(&target, &meta)?;
             continue;
         }
         let header = entry.header();

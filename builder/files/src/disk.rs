@@ -204,7 +204,7 @@ impl Disk {
     }
 
     /// The same by name, for what can't be opened. A symbolic link has no mode.
-    fn set_at(&mut self, entry: &Entry) -> Result<(), Error> {
+    pub(crate) fn set_at(&mut self, entry: &Entry) -> Result<(), Error> {
         let can_chown = self.can_chown;
         let (dir, name) = self.parent(&entry.path)?;
         let owned = match can_chown {
@@ -213,13 +213,14 @@ impl Disk {
             false => Ok(()),
         };
         if entry.kind != Kind::Symlink {
-            // No link can be in this place: it was created a moment ago, in a directory of our own.
+            // No link can be in this place: this stratum made what is there, in a directory of its own.
             let mode = Mode::from_raw_mode(u32::from(entry.mode));
             fs::chmodat(dir, name, mode, AtFlags::empty()).map_err(failed("set the mode of", &entry.path))?;
         }
         fs::utimensat(dir, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(failed("set the time of", &entry.path))?;
-        for (name, _) in entry.xattrs() {
+        // A file has its own already, from when it was open.
+        for (name, _) in entry.xattrs().filter(|_| entry.kind != Kind::File) {
             self.warn(Lost::Xattr(name.to_vec()), &entry.path, Errno::OPNOTSUPP);
         }
         self.owned(entry, owned)

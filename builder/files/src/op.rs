@@ -14,7 +14,7 @@ use crate::{
     copy::Copy,
     disk::Bytes,
     error::Error,
-    owner::{self, Owner},
+    owner::{self, Owner, Unknown},
     path, select,
     upper::{Meta, Upper},
 };
@@ -189,13 +189,17 @@ fn run(
         let action = &op.actions[at];
         match &action.action {
             Some(Action::Copy(copy)) => {
-                let owner = owner::look_up(copy.owner.as_ref(), tree)?;
+                let owner = owner::look_up(copy.owner.as_ref(), Unknown::Error, tree)?;
                 let from = if action.secondary_input == -1 { &scratch } else { tree(action.secondary_input)? };
                 Copy::new(copy, owner, time(copy.timestamp))?.run(from, &mut upper)?;
             }
-            Some(Action::Mkdir(a)) => make_dir(a, owner::look_up(a.owner.as_ref(), tree)?, &mut upper)?,
-            Some(Action::Mkfile(a)) => make_file(a, owner::look_up(a.owner.as_ref(), tree)?, &mut upper)?,
-            Some(Action::Symlink(a)) => make_symlink(a, owner::look_up(a.owner.as_ref(), tree)?, &mut upper)?,
+            Some(Action::Mkdir(a)) => make_dir(a, owner::look_up(a.owner.as_ref(), Unknown::Root, tree)?, &mut upper)?,
+            Some(Action::Mkfile(a)) => {
+                make_file(a, owner::look_up(a.owner.as_ref(), Unknown::Error, tree)?, &mut upper)?
+            }
+            Some(Action::Symlink(a)) => {
+                make_symlink(a, owner::look_up(a.owner.as_ref(), Unknown::Error, tree)?, &mut upper)?
+            }
             Some(Action::Rm(a)) => remove(a, &mut upper)?,
             None => return Err(Error::BadOp(format!("action {at} is of an unknown kind"))),
         }

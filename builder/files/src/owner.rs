@@ -1,10 +1,11 @@
 //! Who owns what an op makes: numbers, or names out of the image's own user and group files
 //! (BuildKit, `solver/llbsolver/ops/user_linux.go`; file formats: passwd(5), group(5)).
 //!
-//! BuildKit takes a name that it can't find for root; here that is an error, as it was in Docker's
-//! first builder: files that silently belong to root are found when the container runs.
+//! BuildKit takes a name that it can't find for root. Where a Dockerfile asks for the owner (`COPY --chown`) that is an
+//! error here, as it was in Docker's first builder: files that silently belong to root are found when the container runs.
+//! WORKDIR's directory gets its owner from USER by the way, often in an image without `/etc/passwd`: that stays root.
 
-use routerpack_graph::pb::{ChownOpt, UserOpt, user_opt::User};
+use routerpack_graph::pb::{ChownOpt, NamedUserOpt, UserOpt, user_opt::User};
 use routerpack_rootfs::{Kind, Tree};
 
 use crate::Error;
@@ -15,28 +16,45 @@ const MAX_FILE: u64 = 16 << 20;
 /// User and group number. None: the op says nothing, and everything keeps its own.
 pub(crate) type Owner = Option<(u32, u32)>;
 
+/// What a name that the image doesn't know counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    Error,
+    Root,
+}
+
 /// Looks an owner up; `tree` gives the tree behind an input number of the op. A user without a group
 /// brings the same number, or for a name the user's group, as its group.
 pub(crate) fn look_up<'t>(
     chown: Option<&ChownOpt>,
+    unknown: Unknown,
     mut tree: impl FnMut(i64) -> Result<&'t Tree, Error>,
 ) -> Result<Owner, Error> {
+    let mut known = |named: &NamedUserOpt, file| match users(&named.name, named.input, &mut tree) {
+        Ok(tree) => match find(tree, file, &named.name) {
+            Err(Error::UnknownOwner { .. }) if unknown == Unknown::Root => Ok(None),
+            found => found.map(Some),
+        },
+        Err(Error::NoUsers(_)) if unknown == Unknown::Root => Ok(None),
+        Err(error) => Err(error),
+    };
     let Some(chown) = chown else { return Ok(None) };
     let (mut uid, mut gid) = (0, 0);
     match named(&chown.user) {
         Some(User::ById(id)) => (uid, gid) = (*id, *id),
         Some(User::ByName(user)) => {
-            let tree = users(&user.name, user.input, &mut tree)?;
-            let fields = find(tree, "/etc/passwd", &user.name)?;
-            (uid, gid) = (number(&fields, 2), number(&fields, 3));
+            if let Some(fields) = known(user, "/etc/passwd")? {
+                (uid, gid) = (number(&fields, 2), number(&fields, 3));
+            }
         }
         None => {}
     }
     match named(&chown.group) {
         Some(User::ById(id)) => gid = *id,
         Some(User::ByName(group)) => {
-            let tree = users(&group.name, group.input, &mut tree)?;
-            gid = number(&find(tree, "/etc/group", &group.name)?, 2);
+            if let Some(fields) = known(group, "/etc/group")? {
+                gid = number(&fields, 2);
+            }
         }
         None => {}
     }

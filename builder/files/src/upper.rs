@@ -229,6 +229,23 @@ impl<'t> Upper<'t> {
         Ok(())
     }
 
+    /// Gives a file of this stratum, under all its names, another owner, mode and time; a symbolic link another owner.
+    pub(crate) fn set_linked(&mut self, path: &[u8], meta: &Meta) -> Result<(), Error> {
+        let entry = self.own.get(path).ok_or_else(|| Error::NotFound { path: path::show(path) })?;
+        let is_link = entry.kind == Kind::Symlink;
+        let (mode, mtime) = if is_link { (entry.mode, entry.mtime) } else { (meta.mode, meta.mtime) };
+        let (group, new) = (entry.link_group, (meta.uid, meta.gid, mode, mtime));
+        if (entry.uid, entry.gid, entry.mode, entry.mtime) == new {
+            return Ok(()); // as nearly always: the rest looks at every entry
+        }
+        for (name, entry) in &mut self.own {
+            if &**name == path || group != 0 && entry.link_group == group {
+                (entry.uid, entry.gid, entry.mode, entry.mtime) = new;
+            }
+        }
+        self.disk.set_at(&self.own[path])
+    }
+
     /// Makes this stratum hold a file that so far only the tree below has.
     pub(crate) fn copy_up(&mut self, path: &[u8]) -> Result<(), Error> {
         if self.own.contains_key(path) {

@@ -64,6 +64,22 @@ fn directories() {
     assert!(on(&base, vec![mkdir("/f/x", true)]).is_err());
 }
 
+/// WORKDIR's directory belongs to USER, which an image without user files may name all the same.
+#[test]
+fn a_directory_of_an_unknown_user_is_roots() {
+    let base = build().dir("etc", 0o755).file("etc/passwd", "web:x:33:44::/:/bin/sh\n").done();
+    for (input, user, group, expected) in [
+        (0, "web", None, (33, 44)),
+        (0, "nobody", None, (0, 0)),
+        (0, "web", Some("nobody"), (33, 44)),
+        (-1, "web", None, (0, 0)),
+    ] {
+        let Action::Mkdir(action) = mkdir("/w", true) else { unreachable!() };
+        let action = Action::Mkdir(FileActionMkDir { owner: by_name(Some(user), group, input), ..action });
+        assert_eq!(on(&base, vec![action]).unwrap().owner("w"), expected, "{user} {group:?} {input}");
+    }
+}
+
 #[test]
 fn files() {
     let base = build().dir("a", 0o755).file("a/f", "old").owned(7, 7).symlink("l", "a/f").done();

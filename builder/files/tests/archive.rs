@@ -22,14 +22,22 @@ impl Archive {
     }
 
     /// Writes the name as it is: `..` and all.
-    fn add(mut self, name: &str, kind: EntryType, link: &str, data: &[u8]) -> Self {
+    fn add(self, name: &str, kind: EntryType, link: &str, data: &[u8]) -> Self {
+        self.write(name, kind, link, data, 11)
+    }
+
+    fn owned(self, name: &str, kind: EntryType, link: &str, uid: u64) -> Self {
+        self.write(name, kind, link, b"", uid)
+    }
+
+    fn write(mut self, name: &str, kind: EntryType, link: &str, data: &[u8], uid: u64) -> Self {
         let mut header = Header::new_ustar();
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
         header.set_entry_type(kind);
         header.set_size(data.len() as u64);
         header.set_mode(if kind == EntryType::Directory { 0o750 } else { 0o640 });
-        header.set_uid(11);
+        header.set_uid(uid);
         header.set_gid(12);
         header.set_mtime(1234);
         header.set_cksum();
@@ -180,6 +188,10 @@ fn links_and_other_kinds() {
         (made.read("ash"), made.get("d").kind, made.get("fifo").kind),
         ("shell".into(), Kind::Symlink, Kind::Fifo)
     );
+    // A link's own header goes over the file's, under every name.
+    let from = |archive: Archive| archive.onto(&base, "/").unwrap();
+    let made = from(Archive::new().file("a", "x").owned("b", EntryType::Link, "a", 21).link("l", "a"));
+    assert_eq!((made.owner("a"), made.owner("b"), made.owner("l")), ((21, 12), (21, 12), (11, 12)));
     for (name, target) in [("h", "nothing"), ("h", "../up"), ("h", "bin"), ("h", "/")] {
         assert!(matches!(Archive::new().hard(name, target).onto(&base, "/"), Err(Error::Archive { .. })), "{target}");
     }
@@ -205,10 +217,25 @@ fn nothing_leaves_the_destination() {
         Archive::new().dir("up/"),
         Archive::new().link("l", "../../etc").file("l/f", "x"),
         Archive::new().link("a", "b").link("b", "a").file("a/f", "x"),
-        Archive::new().add(".", EntryType::Symlink, "/etc", b""),
     ] {
         let error = bad.onto(&base, "/opt").unwrap_err();
         assert!(matches!(error, Error::Archive { .. } | Error::BadPath(_)), "{error}");
+    }
+}
+
+/// tar writes `./` first when it packs a directory; some tools write a file without a name.
+#[test]
+fn the_destination_keeps_what_it_is() {
+    let base = build().dir("opt", 0o711).done();
+    for odd in [
+        Archive::new().dir("./"),
+        Archive::new().dir("/"),
+        Archive::new().file("", ""),
+        Archive::new().add(".", EntryType::Symlink, "/etc", b""),
+        Archive::new().link("here", ".").dir("here/"),
+    ] {
+        let made = odd.file("f", "x").onto(&base, "/opt").unwrap();
+        assert_eq!((made.get("opt").mode, made.owner("opt"), made.read("opt/f")), (0o711, (0, 0), "x".into()));
     }
 }
 

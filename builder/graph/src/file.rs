@@ -29,9 +29,10 @@ impl Owner {
     pub fn parse(text: &str) -> Self {
         let id = |text: &str| match text {
             "root" => Id::Number(0),
-            _ => match text.parse::<i32>() {
-                Ok(number) => Id::Number(number as u32),
-                Err(_) => Id::Name(text.to_string()),
+            _ => match text.parse::<u32>() {
+                Ok(number) => Id::Number(number),
+                // what BuildKit reads as a signed number is marshalled as its 32 bits
+                Err(_) => text.parse::<i32>().map_or_else(|_| Id::Name(text.to_string()), |n| Id::Number(n as u32)),
             },
         };
         let (user, group) = match text.split_once(':') {

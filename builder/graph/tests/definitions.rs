@@ -209,6 +209,8 @@ fn owners_are_read_as_buildkit_reads_them() {
         ("1000", number(1000), None),
         ("app:root", name("app"), number(0)),
         (":staff", number(0), name("staff")),
+        // larger than BuildKit's own parser takes, but an id all the same
+        ("4000000000:4294967294", number(4_000_000_000), number(4_294_967_294)),
         ("4294967296", name("4294967296"), None),
     ] {
         assert_eq!(Owner::parse(text), Owner { user, group }, "{text}");

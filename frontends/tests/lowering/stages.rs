@@ -89,6 +89,10 @@ fn arguments_have_scopes() {
         // Defaults see earlier ones; all of one line of ENV see the same.
         ("ARG V=1 W=$V-${X:-x}\nFROM alpine\nARG W\nENV A=$W\n", &[], "A=1-x"),
         ("FROM alpine\nENV B=1\nENV A=0 B=2\nENV A=$B B=3\n", &[], "A=2"),
+        ("FROM alpine\nARG V=0\nARG V=1 W=$V\nENV A=$W\n", &[], "A=0"),
+        // Names may be made of variables.
+        ("FROM alpine\nENV N=V\nARG $N=2\nENV A=$V\n", &[], "A=2"),
+        ("FROM alpine\nENV N=V\nARG ${N}=2\nENV A=$V\n", &[("V", "3")], "A=3"),
         // A default that isn't needed isn't looked at.
         ("FROM alpine\nARG V=${U:?missing}\nENV A=$V\n", &[("V", "3")], "A=3"),
         // ENV wins over ARG.

@@ -156,24 +156,29 @@ impl Walk<'_> {
     }
 
     /// ARG: a build argument's value, else the default, else that of the ARG before the first FROM. The
-    /// default isn't looked at when it isn't needed. Gives the history's text.
+    /// default isn't looked at when it isn't needed. Names are expanded as well, and everything in the environment
+    /// before the instruction. Gives the history's text.
     fn arg(&self, state: &mut State, step: &Step, definitions: &[ArgDefinition]) -> Result<String, LowerError> {
-        let mut text = String::from("ARG");
+        let mut args = Vec::with_capacity(definitions.len());
         for definition in definitions {
-            let name = definition.name.as_str();
-            let value = match (self.pass.options.build_args.get(name), &definition.value) {
+            let name = self.expand(state, step, &definition.name.text)?;
+            let value = match (self.pass.options.build_args.get(&name), &definition.value) {
                 (Some(value), _) => Some(value.clone()),
                 (None, Some(word)) => Some(self.expand(state, step, &word.text)?),
-                (None, None) => self.pass.globals.get(name).map(str::to_string),
+                (None, None) => self.pass.globals.get(&name).map(str::to_string),
             };
+            args.push((name, value));
+        }
+        let mut text = String::from("ARG");
+        for (name, value) in args {
             text.push(' ');
-            text.push_str(name);
+            text.push_str(&name);
             if let Some(value) = &value {
-                state.env.set(name, value);
+                state.env.set(&name, value);
                 text.push('=');
                 text.push_str(value);
             }
-            state.args.push((name.to_string(), value));
+            state.args.push((name, value));
         }
         Ok(text)
     }
