@@ -512,7 +512,7 @@ fn image_name(name: &str) -> String {
     let mut name = String::new();
     for c in dashed.trim_matches(|c: char| !c.is_ascii_alphanumeric()).chars() {
         // two separators in a row are not allowed in a name
-        if !(name.ends_with(['.', '_', '-']) && !c.is_ascii_alphanumeric()) {
+        if !name.ends_with(['.', '_', '-']) || c.is_ascii_alphanumeric() {
             name.push(c);
         }
     }
