@@ -31,6 +31,22 @@ Exit codes:
 pub enum Command {
     /// Build an image from a Dockerfile and write it as an archive
     Build(Box<BuildArgs>),
+    /// Make any image into an archive that a router imports, without a Dockerfile
+    Convert(ConvertArgs),
+    /// Show config, layers, size and platform of an image
+    Inspect(InspectArgs),
+    /// Show how an image came to be
+    History(HistoryArgs),
+    /// List files of an image
+    Ls(LsArgs),
+    /// Print files of an image
+    Cat(CatArgs),
+    /// Show what changed between two images, files and config
+    Diff(DiffArgs),
+    /// Copy files into an archive or out of an image
+    Cp(CpArgs),
+    /// Make a new archive of an image and changes to its files or config
+    Commit(CommitArgs),
     /// Run an archive here, with the CPU that the router has, before it is uploaded
     Run(RunArgs),
     /// Say what this machine can do and how to mend the rest
@@ -130,6 +146,166 @@ pub struct BuildArgs {
     /// A registry host that speaks plain HTTP, or HTTPS with a certificate nobody knows
     #[arg(long, value_name = "HOST[:PORT]")]
     pub insecure_registry: Vec<String>,
+}
+
+const SOURCE_HELP: &str = "\
+An image, wherever it is:
+  NAME[:TAG], docker://NAME[:TAG]   in a registry
+  PATH                              an archive, OCI layout, rootfs tar or directory: its content says which
+  docker-archive:PATH[:NAME]        what `docker save` and `podman save` write
+  oci-archive:PATH[:TAG]            an OCI layout in a tar
+  oci:DIR[:TAG]                     an OCI layout
+  docker-daemon:NAME[:TAG]          held by Docker (DOCKER_HOST names another socket)
+  containers-storage:NAME[:TAG]     held by podman
+  -                                 an archive on standard input
+
+A name without prefix is one of a registry unless it is written like a path (./NAME, NAME.tar) or a file has it.";
+
+/// `routerpack convert`
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// An image: a name in a registry, a PATH, docker-daemon:NAME … (see --help)
+    #[arg(long_help = SOURCE_HELP)]
+    pub source: String,
+    /// Name of the image, NAME[:TAG] [default: the source's]
+    #[arg(short, long, value_name = "NAME")]
+    pub tag: Vec<String>,
+    /// Which of the source's platforms, for example linux/arm64 [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+    /// The router that it is for, by product name or code: picks the platform
+    #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
+    pub device: Option<String>,
+    /// Where and in which form the result goes [default: ./<name>.tar]
+    #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
+    pub output: Option<String>,
+    /// One layer, or the source's [default: flat for routeros and tar, keep for docker and oci]
+    #[arg(long, value_enum)]
+    pub layers: Option<Layers>,
+    /// Load the image into docker, or podman where no docker answers
+    #[arg(long, conflicts_with = "output")]
+    pub load: bool,
+    /// Ask the registry for a newer image
+    #[arg(long)]
+    pub pull: bool,
+    /// How progress is shown
+    #[arg(long, value_enum, default_value = "auto", value_name = "MODE")]
+    pub progress: Mode,
+    /// Print only the image's id
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// A registry host that speaks plain HTTP, or HTTPS with a certificate nobody knows
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub insecure_registry: Vec<String>,
+}
+
+/// `routerpack inspect`
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// `json`, or a text with fields: `{{.Config.Env}}`, `{{json .Layers}}`
+    #[arg(short, long, value_name = "json|TEXT")]
+    pub format: Option<String>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack history`
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// `json`
+    #[arg(short, long, value_name = "json")]
+    pub format: Option<String>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack ls`
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// A directory or file of the image
+    #[arg(default_value = "/")]
+    pub path: String,
+    /// Mode, owner, size and time, too
+    #[arg(short, long)]
+    pub long: bool,
+    /// Everything below
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack cat`
+#[derive(Debug, Args)]
+pub struct CatArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// Files of the image
+    #[arg(required = true)]
+    pub paths: Vec<String>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack diff`
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The older image, any source
+    pub a: String,
+    /// The newer image, any source
+    pub b: String,
+    /// `json`
+    #[arg(short, long, value_name = "json")]
+    pub format: Option<String>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack cp`
+#[derive(Debug, Args)]
+pub struct CpArgs {
+    /// A path here, or ARCHIVE:PATH
+    pub from: String,
+    /// ARCHIVE:PATH, or a path here (`-`: a tar on standard output)
+    pub to: String,
+    /// Where the changed archive goes [default: it replaces ARCHIVE, once it is whole]
+    #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
+    pub output: Option<String>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack commit`
+#[derive(Debug, Args)]
+pub struct CommitArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// A directory of files to be added or replaced, or a layer's tar (its whiteouts delete)
+    pub changes: Option<PathBuf>,
+    /// A Dockerfile instruction about the config: 'CMD ["/app"]', 'ENV A=1' …
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    pub change: Vec<String>,
+    /// Name of the image, NAME[:TAG] [default: the source's]
+    #[arg(short, long, value_name = "NAME")]
+    pub tag: Vec<String>,
+    /// Where and in which form the result goes
+    #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
+    pub output: String,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
 }
 
 /// What `--layers` names.
