@@ -132,7 +132,7 @@ fn nothing_of_a_hostile_base_is_written_outside_its_snapshot() {
     let up = format!("../../../../../../../../../..{target}/up");
     world.write("ctx/Dockerfile", "FROM evil\nCOPY f /door/copied\nCOPY f /made/by/copy\n");
     world.write("ctx/f", "f");
-    type Member = (&'static str, tar::EntryType, &'static str);
+    type Member<'a> = (&'a str, tar::EntryType, &'a str);
     let cases: [(&str, Vec<Member>); 5] = [
         ("dotdot", vec![(&up, Regular, "")]),
         ("absolute", vec![("/absolute", Regular, "")]),
