@@ -53,7 +53,23 @@ pub enum Command {
     Doctor,
     /// List the emulators found, where they are, and the platforms they run
     Emulators,
+    /// Judge archives as a router's importer would, before they are uploaded
+    #[command(after_help = CHECK_CODES)]
+    Check(CheckArgs),
+    /// Say what a rule of `check` means, how it is known, and what mends it
+    Explain(ExplainArgs),
+    /// Say what a router's log means, and what mends it
+    Diagnose(DiagnoseArgs),
+    /// List routers: platform, memory, flash, places for a disk
+    Devices(DevicesArgs),
 }
+
+const CHECK_CODES: &str = "\
+Exit codes:
+  0  nothing found, or only what is good to know (and warnings, without --strict)
+  1  warnings, with --strict
+  2  errors, or an archive that can't be read or mended
+`routerpack explain RULE` tells more about a finding.";
 
 const OUTPUT_HELP: &str = "\
 Where and in which form the result goes: `type=routeros|docker|oci|tar|local,dest=PATH`, or just a PATH.
@@ -364,4 +380,78 @@ pub struct RunArgs {
     /// The platform to choose where the archive holds several, and the CPU to run with
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
+}
+
+/// `routerpack check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Archives; `-` is standard input
+    #[arg(required = true, value_name = "ARCHIVE")]
+    pub archives: Vec<PathBuf>,
+    /// The router, by product name, code or board name; `-` reads `/system/resource/print` from standard input
+    #[arg(long = "for", value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// The platform, where no device is named [default: the image's own]
+    #[arg(long, value_name = "OS/ARCH", conflicts_with = "device")]
+    pub platform: Option<String>,
+    /// RouterOS version, such as 7.21; `universal` is strict enough for all of them [default: universal, or the version that
+    /// --for - reads]
+    #[arg(long, value_name = "VERSION")]
+    pub routeros: Option<String>,
+    /// End with exit code 1 where there are warnings
+    #[arg(long)]
+    pub strict: bool,
+    /// In which form findings are printed
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
+    pub format: ReportFormat,
+    /// Bytes free on the disk that the container goes to, such as 900M
+    #[arg(long, value_name = "BYTES")]
+    pub disk_size: Option<String>,
+    /// Write the archive anew as a router wants it
+    #[arg(long, requires = "fixed")]
+    pub fix: bool,
+    /// Where the mended archive goes
+    #[arg(short, long, value_name = "PATH", group = "fixed", requires = "fix")]
+    pub output: Option<PathBuf>,
+    /// The mended archive takes the place of the old one
+    #[arg(long, group = "fixed", requires = "fix")]
+    pub in_place: bool,
+}
+
+/// What `check --format` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people.
+    Text,
+    /// An array with one object an archive.
+    Json,
+    /// SARIF 2.1.0, for code scanners.
+    Sarif,
+}
+
+/// `routerpack explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The rule; without one all are listed
+    pub rule: Option<String>,
+    /// RouterOS version that the weight is told for
+    #[arg(long, value_name = "VERSION", default_value = "universal")]
+    pub routeros: String,
+}
+
+/// `routerpack diagnose`
+#[derive(Debug, Args)]
+pub struct DiagnoseArgs {
+    /// What the router said; without it standard input is read
+    pub text: Vec<String>,
+    /// The router's RouterOS version
+    #[arg(long, value_name = "VERSION", default_value = "universal")]
+    pub routeros: String,
+}
+
+/// `routerpack devices`
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// A part of the name, code, CPU, architecture or platform [default: every device that runs containers]
+    pub pattern: Option<String>,
 }

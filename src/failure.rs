@@ -19,6 +19,11 @@ impl Failure {
         Self { text: format!("error: {text}"), code: 1 }
     }
 
+    /// The same failure with another exit code.
+    pub fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+
     /// A wrong command line: exit code 2.
     pub fn usage(text: impl fmt::Display) -> Self {
         Self { text: format!("error: {text}\n\nFor more information, try '--help'."), code: 2 }

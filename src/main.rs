@@ -3,14 +3,18 @@
 mod args;
 mod build;
 mod cat;
+mod check;
 mod commit;
 mod convert;
 mod cp;
+mod devices;
+mod diagnose;
 mod diff;
 mod doctor;
 mod durable;
 mod emulators;
 mod excerpt;
+mod explain;
 mod failure;
 mod flags;
 mod history;
@@ -50,6 +54,10 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&cli, args),
         Command::Doctor => doctor::doctor(&cli),
         Command::Emulators => emulators::emulators(),
+        Command::Check(args) => check::check(args),
+        Command::Explain(args) => explain::explain(args),
+        Command::Diagnose(args) => diagnose::diagnose(args),
+        Command::Devices(args) => devices::devices(args),
     };
     result.unwrap_or_else(|failure| failure.report())
 }
