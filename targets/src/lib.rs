@@ -19,6 +19,7 @@ mod layer;
 mod local;
 mod oci_archive;
 mod output;
+pub mod recipe;
 mod request;
 mod sink;
 mod staged;
