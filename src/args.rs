@@ -49,7 +49,7 @@ standard output. Without -o: type=routeros, ./<dirname>.tar";
 /// `routerpack build`
 #[derive(Debug, Args)]
 pub struct BuildArgs {
-    /// The build context: a directory, or `-` for a Dockerfile (or a tar of a context) on standard input
+    /// The build context: a directory, or `-` for a Dockerfile on standard input and no context
     #[arg(default_value = ".", value_name = "CONTEXT")]
     pub context: PathBuf,
     /// The Dockerfile [default: CONTEXT/Dockerfile, then CONTEXT/Containerfile]; `-` is standard input
@@ -64,9 +64,9 @@ pub struct BuildArgs {
     /// The router that it is for, by product name or code: picks the platform (rb5009, hap-ax3, hex-refresh …)
     #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
     pub device: Option<String>,
-    /// The stage to build
-    #[arg(long, value_name = "STAGE", default_value = "")]
-    pub target: String,
+    /// The stage to build [default: the last one]
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
     /// Value of an ARG; without `=VALUE` it is taken from the environment
     #[arg(long, value_name = "KEY[=VALUE]")]
     pub build_arg: Vec<String>,

@@ -9,17 +9,20 @@ use std::{
     sync::Arc,
 };
 
-use routerpack_builder::{Builder, Built, Cache, Local, Part, Request, Secret, Strata, StratumId, events::Events, request};
+use routerpack_builder::{
+    Builder, Built, Cache, Local, Part, Request, Secret, Strata, StratumId, events::Events, request,
+};
 use routerpack_frontends::dockerfile::{
     Diagnostic, Dockerfile, Severity,
     lower::{self, Context, Lowered, Options},
 };
 use routerpack_graph::{ImageConfig, Platform, exec, pb};
-use routerpack_sources::PullPolicy;
+use routerpack_sources::{BlobStore, PullPolicy};
 use routerpack_targets::{self as targets, Format, Summary, devices};
 
 use crate::{
     args::{BuildArgs, Cli, Layers, Network, OnFailure},
+    durable,
     excerpt::Excerpt,
     failure::Failure,
     flags, load, machine,
@@ -49,10 +52,13 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let pull = if args.pull { PullPolicy::Always } else { PullPolicy::Missing };
     let mut resolver =
         SourceResolver::new(registry.clone(), pull, &args.build_context, &config).map_err(Failure::new)?;
+    for local in resolver.locals.values_mut() {
+        local.never = never(&output, &cache)?;
+    }
     let context = main_context(args, &source, &output, &cache, &progress)?;
     resolver.locals.extend(context.map(|local| ("context".to_string(), local)));
 
-    let host = machine::host(&cache)?;
+    let host = machine::host(&cache);
     if !can_chown {
         progress.line(
             "note: this user has no ids in /etc/subuid, so steps see root's only: chown and USER in RUN fail, owners of COPY and of \
@@ -66,7 +72,8 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     }
 
     let strata = Arc::new(Strata::new(cache.clone(), progress.clone(), can_chown));
-    let builder = Builder { host, strata: strata.clone(), registry, events: progress.clone() };
+    let web = machine::web(&config)?;
+    let builder = Builder { host, strata: strata.clone(), registry, web, events: progress.clone() };
     let request = Request {
         definition: lowered.definition.clone(),
         locals: resolver.locals,
@@ -80,20 +87,29 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
         on_failure: args.on_failure.map(|OnFailure::Shell| shell(progress.clone())),
         interrupt: watch.interrupt.clone(),
     };
-    let built = builder.build(&request).map_err(|error| {
-        watch.failure().unwrap_or_else(|| Failure::build(&error, &lowered.definition))
-    })?;
+    let built = builder
+        .build(&request)
+        .map_err(|error| watch.failure().unwrap_or_else(|| Failure::build(&error, &lowered.definition)))?;
     if let Some(interrupted) = watch.failure() {
         return Err(interrupted);
     }
 
     let tags = if args.tag.is_empty() { vec![format!("{}:latest", image_name(&name))] } else { args.tag.clone() };
-    let packing = Packing { args, output: &output, tags: &tags, epoch, strata: &strata, progress: &progress, watch: &watch };
+    let packing = Packing {
+        args,
+        output: &output,
+        tags: &tags,
+        epoch,
+        strata: &strata,
+        blobs: builder.registry.blobs(),
+        progress: &progress,
+        watch: &watch,
+    };
     let summary = packing.pack(&lowered, &built)?;
     if args.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }
-    sync_later(&cache);
+    durable::later(&cache);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -134,7 +150,9 @@ fn platform(args: &BuildArgs) -> Result<Option<Platform>, Failure> {
     if let Some(name) = &args.device {
         let device = devices::find(name).map_err(|e| Failure::new(format!("--for: {e}")))?;
         let platform = device.platform();
-        return platform.map(Some).ok_or_else(|| Failure::new(format!("--for: the {} has no container package", device.name)));
+        return platform
+            .map(Some)
+            .ok_or_else(|| Failure::new(format!("--for: the {} has no container package", device.name)));
     }
     let parse = |text: &String| Platform::parse(text, &machine::platform()).map_err(Failure::usage);
     args.platform.as_ref().map(parse).transpose()
@@ -152,7 +170,11 @@ fn read_dockerfile(args: &BuildArgs) -> Result<Source, Failure> {
     let stdin = Path::new("-");
     let fail = |path: &Path, why: String| Failure::new(format!("{}: {why}", path.display()));
     if args.context != stdin && !args.context.is_dir() {
-        let why = if args.context.exists() { "the build context is not a directory" } else { "there is no such build context" };
+        let why = if args.context.exists() {
+            "the build context is not a directory"
+        } else {
+            "there is no such build context"
+        };
         return Err(fail(&args.context, why.into()));
     }
     let path = match &args.file {
@@ -168,7 +190,11 @@ fn read_dockerfile(args: &BuildArgs) -> Result<Source, Failure> {
     };
     let mut bytes = Vec::new();
     match &path {
-        None => std::io::stdin().lock().take(MAX_DOCKERFILE + 1).read_to_end(&mut bytes).map_err(|e| fail(stdin, e.to_string()))?,
+        None => std::io::stdin()
+            .lock()
+            .take(MAX_DOCKERFILE + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|e| fail(stdin, e.to_string()))?,
         Some(path) => std::fs::File::open(path)
             .and_then(|f| f.take(MAX_DOCKERFILE + 1).read_to_end(&mut bytes))
             .map_err(|e| fail(path, e.to_string()))?,
@@ -195,17 +221,22 @@ fn main_context(
     }
     let dir = args.context.canonicalize().map_err(|e| Failure::new(format!("{}: {e}", args.context.display())))?;
     let excludes = resolver::excludes(source.path.as_deref(), &args.context).map_err(Failure::new)?;
+    let outside = never(output, cache)?;
+    if outside.iter().any(|path| path.starts_with(&dir) && path.is_file()) {
+        progress.line("note: the output lies in the context's directory; it is not part of the context");
+    }
+    Ok(Some(Local { dir, excludes, never: outside }))
+}
+
+/// What never belongs to a context: the output (with its temporary files), and the cache.
+fn never(output: &Output, cache: &Cache) -> Result<Vec<PathBuf>, Failure> {
     let mut never = vec![cache.dir().to_path_buf()];
     if let Dest::Path(path) = &output.dest {
         let absolute = std::path::absolute(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
         let parent = absolute.parent().and_then(|p| p.canonicalize().ok());
-        let real = parent.zip(absolute.file_name()).map(|(parent, name)| parent.join(name)).unwrap_or(absolute);
-        if real.starts_with(&dir) && real.exists() {
-            progress.line(&format!("note: {} is the output, so it is not part of the context", path.display()));
-        }
-        never.push(real);
+        never.push(parent.zip(absolute.file_name()).map(|(parent, name)| parent.join(name)).unwrap_or(absolute));
     }
-    Ok(Some(Local { dir, excludes, never }))
+    Ok(never)
 }
 
 fn epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64>, Failure> {
@@ -243,7 +274,7 @@ fn lower(
     let dockerfile = Dockerfile::parse(&source.text).map_err(all)?;
     let mut options = Options::new(host.clone());
     options.filename = source.file.clone();
-    options.target = Some(args.target.clone()).filter(|t| !t.is_empty());
+    options.target = args.target.clone();
     options.platform = platform;
     options.build_args = flags.build_args.clone();
     if let Some(epoch) = machine::variable("SOURCE_DATE_EPOCH") {
@@ -266,7 +297,8 @@ fn lower(
     options.extra_hosts = flags.hosts.clone();
     options.ulimits = flags.ulimits.clone();
     options.shm_size = flags.shm_size;
-    lower::lower(&dockerfile, &source.text, &options, resolver).map_err(|e| Failure::drawn(draw(source, &e.diagnostic())))
+    lower::lower(&dockerfile, &source.text, &options, resolver)
+        .map_err(|e| Failure::drawn(draw(source, &e.diagnostic())))
 }
 
 /// Opens a shell where a step failed.
@@ -292,6 +324,7 @@ struct Packing<'a> {
     tags: &'a [String],
     epoch: Option<i64>,
     strata: &'a Strata,
+    blobs: &'a BlobStore,
     progress: &'a Progress,
     watch: &'a SignalWatch,
 }
@@ -336,7 +369,7 @@ impl Packing<'_> {
         let sources = match layers {
             targets::Layers::Flat => Vec::new(),
             targets::Layers::Keep => {
-                let source = |part| layer_source(self.strata, part);
+                let source = |part| layer_source(self.strata, part, self.blobs, format);
                 built.rootfs.parts().iter().map(source).collect::<Result<_, _>>()?
             }
         };
@@ -391,7 +424,8 @@ impl Packing<'_> {
             && given != tag
             && self.args.tag.first() == Some(given)
         {
-            self.progress.line(&format!("note: the tag is {tag} in the archive, since RouterOS shows it as it stands there"));
+            self.progress
+                .line(&format!("note: the tag is {tag} in the archive, since RouterOS shows it as it stands there"));
         }
         let base = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let name = tag_name(summary.tags.first().map_or("app", String::as_str));
@@ -409,13 +443,50 @@ impl Packing<'_> {
     }
 }
 
-fn layer_source(strata: &Strata, part: &Part) -> Result<targets::LayerSource, Failure> {
+/// A kept layer. An OCI archive takes a base image's blobs as they are, so that a registry knows them.
+fn layer_source(
+    strata: &Strata,
+    part: &Part,
+    blobs: &BlobStore,
+    format: Format,
+) -> Result<targets::LayerSource, Failure> {
     let stratum = strata.stratum(part).map_err(Failure::new)?;
-    let diff_id = match part {
-        Part::Kept(StratumId::Layer(diff_id)) => Some(diff_id.clone()),
-        _ => None,
+    let Part::Kept(StratumId::Layer(diff_id)) = part else {
+        return Ok(targets::LayerSource { stratum, diff_id: None, blob: None });
     };
-    Ok(targets::LayerSource { stratum, diff_id, blob: None })
+    let offered = if format == Format::Oci { strata.offered(diff_id) } else { None };
+    let blob = offered.map(|(image, n)| compressed(&image, n, blobs)).transpose().map_err(Failure::new)?;
+    Ok(targets::LayerSource { stratum, diff_id: Some(diff_id.clone()), blob })
+}
+
+/// A layer's blob as its source has it, in the cache.
+fn compressed(
+    image: &routerpack_sources::Image,
+    n: usize,
+    blobs: &BlobStore,
+) -> routerpack_sources::Result<targets::Blob> {
+    let layer = &image.layers[n];
+    if blobs.get(&layer.digest)?.is_none() {
+        let mut writer = blobs.writer()?;
+        let copied = std::io::copy(&mut image.open_blob(n, None)?, &mut writer);
+        copied.map_err(|e| {
+            routerpack_sources::Error::from_io(e).unwrap_or_else(|source| routerpack_sources::Error::File {
+                path: blobs.path(&layer.digest),
+                what: "keep a layer's blob",
+                source,
+            })
+        })?;
+        // The registry's own blobs are here already; a store's are read again where they lie if this fails.
+        if blobs.get(&layer.digest)?.is_none() {
+            writer.commit(&layer.digest, Some(layer.size), &image.name)?;
+        }
+    }
+    Ok(targets::Blob {
+        digest: layer.digest.clone(),
+        size: layer.size,
+        media_type: layer.media_type.clone(),
+        path: blobs.path(&layer.digest),
+    })
 }
 
 /// When the image was made: with its newest step, so that a build out of the cache gives the same image.
@@ -433,8 +504,11 @@ fn base_name(context: &Path) -> String {
 
 /// A directory's name as an image's: lower case, other characters as dashes.
 fn image_name(name: &str) -> String {
-    let dashed: String =
-        name.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
+    let dashed: String = name
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
+        .collect();
     let mut name = String::new();
     for c in dashed.trim_matches(|c: char| !c.is_ascii_alphanumeric()).chars() {
         // two separators in a row are not allowed in a name
@@ -451,18 +525,15 @@ fn tag_name(tag: &str) -> String {
     name.split(':').next().unwrap_or(name).to_string()
 }
 
-/// Makes the cache durable when nobody waits: a child does it after the program has ended.
-fn sync_later(cache: &Cache) {
-    let _ = cache; // records are trusted within this boot; the next build syncs what is older
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn directories_become_image_names() {
-        for (dir, name) in [("My App", "my-app"), ("a__b", "a_b"), (".hidden.", "hidden"), ("Ünï", "n"), ("...", "image")] {
+        for (dir, name) in
+            [("My App", "my-app"), ("a__b", "a_b"), (".hidden.", "hidden"), ("Ünï", "n"), ("...", "image")]
+        {
             assert_eq!(image_name(dir), name, "{dir}");
         }
         assert_eq!(tag_name("team/app:1.2"), "app");

@@ -47,7 +47,8 @@ impl Failure {
         }
         let drawn = error.vertex.as_ref().and_then(|(digest, _)| place(definition, digest.as_str())).map(|place| {
             let span = lines(&place.text, place.first, place.last);
-            Excerpt { file: &place.file, text: &place.text, span, title: &title, notes: notes.clone(), warning: false }.draw()
+            Excerpt { file: &place.file, text: &place.text, span, title: &title, notes: notes.clone(), warning: false }
+                .draw()
         });
         let mut text = drawn.unwrap_or_else(|| {
             let name = error.vertex.as_ref().map(|(_, name)| format!("{name}: ")).unwrap_or_default();

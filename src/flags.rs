@@ -21,13 +21,24 @@ fn invalid(flag: &'static str, given: &str, why: impl Into<String>) -> InvalidFl
 /// The proxy arguments that a build takes over from the environment, and that need no ARG
 /// (BuildKit, `frontend/dockerfile/docs/reference.md`, "Predefined ARGs").
 pub const PROXY_ARGS: [&str; 10] = [
-    "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy", "NO_PROXY", "no_proxy",
-    "ALL_PROXY", "all_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "FTP_PROXY",
+    "ftp_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
+    "all_proxy",
 ];
 
 /// `KEY=VALUE`, or `KEY` alone for the environment's value (left out when it has none), as in
 /// `--build-arg`. Proxy settings of the environment are added where the flags don't name them.
-pub fn build_args(given: &[String], env: impl Fn(&str) -> Option<String>) -> Result<BTreeMap<String, String>, InvalidFlag> {
+pub fn build_args(
+    given: &[String],
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<String, String>, InvalidFlag> {
     let mut args = BTreeMap::new();
     for flag in given {
         let (key, value) = match flag.split_once('=') {
@@ -73,7 +84,10 @@ pub enum SecretSource {
 
 /// `id=ID[,src=FILE|,source=FILE][,env=VARIABLE][,type=file|env]` of `--secret`. Without a source: the
 /// variable ID if the environment has it, else the file ID (buildx, `util/buildflags/secrets.go`).
-pub fn secrets(given: &[String], has_env: impl Fn(&str) -> bool) -> Result<BTreeMap<String, SecretSource>, InvalidFlag> {
+pub fn secrets(
+    given: &[String],
+    has_env: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, SecretSource>, InvalidFlag> {
     let mut secrets = BTreeMap::new();
     for flag in given {
         let fail = |why: &str| invalid("--secret", flag, why);
@@ -112,7 +126,11 @@ pub fn ssh(given: &[String], agent: Option<&Path>) -> Result<BTreeMap<String, Pa
                 None => (flag.as_str(), agent.map(Path::to_path_buf)),
             };
             let socket = socket.ok_or_else(|| {
-                invalid("--ssh", flag, "no agent is running (SSH_AUTH_SOCK is not set); start one, or name its socket: ID=SOCKET")
+                invalid(
+                    "--ssh",
+                    flag,
+                    "no agent is running (SSH_AUTH_SOCK is not set); start one, or name its socket: ID=SOCKET",
+                )
             })?;
             Ok((id.to_string(), socket))
         })
@@ -130,7 +148,8 @@ pub fn bytes(flag: &'static str, given: &str) -> Result<i64, InvalidFlag> {
         "g" | "gi" => 30,
         _ => return Err(invalid(flag, given, "expected a number of bytes, with k, m or g")),
     };
-    let number: i64 = digits.trim().parse().map_err(|_| invalid(flag, given, "expected a number of bytes, with k, m or g"))?;
+    let number: i64 =
+        digits.trim().parse().map_err(|_| invalid(flag, given, "expected a number of bytes, with k, m or g"))?;
     number.checked_mul(1 << shift).filter(|n| *n >= 0).ok_or_else(|| invalid(flag, given, "it is out of range"))
 }
 

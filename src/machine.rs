@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicI32, Ordering},
     },
 };
@@ -13,7 +13,7 @@ use std::{
 use routerpack_builder::{Cache, Host, Interrupt};
 use routerpack_graph::Platform;
 use routerpack_sandbox::{emulators, names, probe};
-use routerpack_sources::{Config, Proxy, Registry};
+use routerpack_sources::{Config, HttpSource, Proxy, Registry};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -55,16 +55,17 @@ pub fn user_name() -> Option<String> {
 }
 
 /// What steps can have here.
-pub fn host(cache: &Cache) -> Result<Host, Failure> {
-    let facts = probe::probe(cache.dir()).map_err(Failure::new)?;
+pub fn host(cache: &Cache) -> Host {
+    let snapshots = cache.dir().to_path_buf();
     let dirs = emulator_dirs();
-    Ok(Host {
+    Host {
         platform: emulators::host_platform(),
         emulators: emulators::find(&dirs),
         emulator_dirs: dirs,
         resolv_conf: names::host_resolv_conf().unwrap_or_default(),
-        facts,
-    })
+        probe: Box::new(move || probe::probe(&snapshots)),
+        facts: OnceLock::new(),
+    }
 }
 
 /// Where emulators are looked for: `PATH`, and where distributions put them.
@@ -72,7 +73,7 @@ pub fn emulator_dirs() -> Vec<PathBuf> {
     let mut dirs = path_dirs();
     dirs.extend(emulators::usual_dirs());
     let mut seen = std::collections::HashSet::new();
-    dirs.retain(|d| seen.insert(d.clone()));
+    dirs.retain(|dir| dir.canonicalize().is_ok_and(|real| seen.insert(real))); // /bin is /usr/bin
     dirs
 }
 
@@ -106,6 +107,11 @@ pub fn registry(config: &Config) -> Result<Arc<Registry>, Failure> {
     Registry::new(config).map(Arc::new).map_err(Failure::new)
 }
 
+/// Files of the web, over the cache.
+pub fn web(config: &Config) -> Result<Arc<HttpSource>, Failure> {
+    HttpSource::new(config).map(Arc::new).map_err(Failure::new)
+}
+
 /// Listens to Ctrl-C, TERM and HUP.
 pub struct SignalWatch {
     /// Raised by the first signal.
@@ -118,7 +124,8 @@ impl SignalWatch {
     pub fn start() -> Result<Self, Failure> {
         let watch = Self { interrupt: Arc::default(), signal: Arc::default() };
         let (interrupt, signal) = (watch.interrupt.clone(), watch.signal.clone());
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| Failure::new(format!("listen to signals: {e}")))?;
+        let mut signals =
+            Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(|e| Failure::new(format!("listen to signals: {e}")))?;
         std::thread::spawn(move || {
             for number in signals.forever() {
                 if signal.swap(number, Ordering::SeqCst) != 0 {

@@ -3,6 +3,7 @@
 mod args;
 mod build;
 mod doctor;
+mod durable;
 mod emulators;
 mod excerpt;
 mod failure;
@@ -23,6 +24,7 @@ use crate::args::{Cli, Command};
 fn main() -> ExitCode {
     // A step's runner is this program again: it never comes back from here.
     routerpack_sandbox::runner::hook();
+    durable::hook();
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Build(args) => build::build(&cli, args),

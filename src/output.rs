@@ -45,7 +45,8 @@ impl Output {
                 for field in text.split(',') {
                     match field.split_once('=') {
                         Some(("type", value)) => {
-                            format = value.parse().map_err(|e: routerpack_targets::UnknownFormat| fail(e.to_string()))?;
+                            format =
+                                value.parse().map_err(|e: routerpack_targets::UnknownFormat| fail(e.to_string()))?;
                         }
                         Some(("dest", value)) if !value.is_empty() => dest = Some(value),
                         _ => return Err(fail(format!("`{field}` is not type=… or dest=…"))),

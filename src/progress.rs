@@ -108,9 +108,9 @@ impl Events for Progress {
         let bar = match self.mode {
             Mode::Tty => {
                 let bar = self.screen.add(match task {
-                    Task::Vertex(_) => {
-                        ProgressBar::new_spinner().with_style(style("{spinner} {msg} {elapsed:.dim}")).with_message(name.to_string())
-                    }
+                    Task::Vertex(_) => ProgressBar::new_spinner()
+                        .with_style(style("{spinner} {msg} {elapsed:.dim}"))
+                        .with_message(name.to_string()),
                     _ => bytes_bar(name, None),
                 });
                 bar.enable_steady_tick(Duration::from_millis(120));
@@ -230,7 +230,11 @@ pub fn megabytes(bytes: u64) -> String {
 pub fn printable(line: &[u8]) -> String {
     let text = String::from_utf8_lossy(line);
     let after_last_return = text.trim_end_matches('\r').rsplit('\r').next().unwrap_or("").to_string();
-    anstream::adapter::strip_str(&after_last_return).to_string().chars().filter(|c| !c.is_control() || *c == '\t').collect()
+    anstream::adapter::strip_str(&after_last_return)
+        .to_string()
+        .chars()
+        .filter(|c| !c.is_control() || *c == '\t')
+        .collect()
 }
 
 #[cfg(test)]

@@ -42,7 +42,12 @@ pub struct BadContext {
 
 impl SourceResolver {
     /// Opens the named contexts, given as `NAME=VALUE`.
-    pub fn new(registry: Arc<Registry>, pull: PullPolicy, contexts: &[String], config: &Config) -> Result<Self, BadContext> {
+    pub fn new(
+        registry: Arc<Registry>,
+        pull: PullPolicy,
+        contexts: &[String],
+        config: &Config,
+    ) -> Result<Self, BadContext> {
         let mut resolver =
             Self { registry, pull, named: BTreeMap::new(), locals: BTreeMap::new(), stores: BTreeMap::new() };
         for given in contexts {
@@ -83,7 +88,9 @@ impl SourceResolver {
                 self.stores.insert(name.to_string(), store.clone());
                 Ok(Named::Store { name: name.to_string(), store, tag: None, digest: None })
             }
-            ContextRef::Http(_) | ContextRef::Git(_) => Err("contexts of the web and of git are not supported yet".into()),
+            ContextRef::Http(_) | ContextRef::Git(_) => {
+                Err("contexts of the web and of git are not supported yet".into())
+            }
             ContextRef::Target(_) => Err("target: contexts belong to bake files".into()),
         }
     }
@@ -93,7 +100,11 @@ impl Resolver for SourceResolver {
     fn image(&self, reference: &str, platform: &Platform) -> Result<ResolvedImage, ResolveError> {
         let reference = Reference::parse(reference)?;
         let image = self.registry.image(&reference, platform, self.pull)?;
-        Ok(ResolvedImage { reference: reference.to_string(), digest: Some(image.root_digest), config: image.config_bytes })
+        Ok(ResolvedImage {
+            reference: reference.to_string(),
+            digest: Some(image.root_digest),
+            config: image.config_bytes,
+        })
     }
 
     fn context(&self, name: &str, platform: &Platform) -> Result<Context, ResolveError> {
@@ -114,7 +125,9 @@ impl Resolver for SourceResolver {
 /// The patterns of an ignore file, if it is there.
 pub fn ignore_file(path: &Path) -> Result<Option<Vec<String>>, String> {
     match std::fs::read(path) {
-        Ok(bytes) => ignorefile::read(&String::from_utf8_lossy(&bytes)).map(Some).map_err(|e| format!("{}: {e}", path.display())),
+        Ok(bytes) => {
+            ignorefile::read(&String::from_utf8_lossy(&bytes)).map(Some).map_err(|e| format!("{}: {e}", path.display()))
+        }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(format!("{}: {e}", path.display())),
     }

@@ -1,12 +1,6 @@
 //! `routerpack run`: an archive, started here as it would be on the router.
 
-use std::{
-    io::IsTerminal,
-    os::fd::AsFd,
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{io::IsTerminal, os::fd::AsFd, path::PathBuf, process::ExitCode, sync::Arc};
 
 use routerpack_builder::{Builder, Cache, Strata, container::Container, events::Silent};
 use routerpack_graph::{ImageConfig, Platform};
@@ -36,10 +30,10 @@ pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
     let platform = if args.platform.is_some() { wanted } else { image.platform.clone() };
 
     let events = Arc::new(Silent);
-    let host = machine::host(&cache)?;
+    let host = machine::host(&cache);
     let strata = Arc::new(Strata::new(cache, events.clone(), can_chown));
     let rootfs = strata.offer(&image);
-    let builder = Builder { host, strata, registry: machine::registry(&config)?, events };
+    let builder = Builder { host, strata, registry: machine::registry(&config)?, web: machine::web(&config)?, events };
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let container = Container {
         args: command(args, &image.config)?,

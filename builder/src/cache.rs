@@ -20,7 +20,7 @@ use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -49,6 +49,8 @@ pub struct Cache {
     boot: String,
     synced: Option<Synced>,
     next: AtomicU64,
+    /// Records were written that no sync has covered yet.
+    unsynced: AtomicBool,
     _run_lock: fs::File,
 }
 
@@ -89,7 +91,8 @@ impl Cache {
             Ok(found) if found.trim() == FORMAT => {}
             Ok(_) => return Err(fail("its format is another version's")(io::ErrorKind::InvalidData.into())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                for sub in ["blobs/sha256", "layers", "snapshots", "ops", "mounts", "contexts", "refs", "locks", "tmp"] {
+                for sub in ["blobs/sha256", "layers", "snapshots", "ops", "mounts", "contexts", "refs", "locks", "tmp"]
+                {
                     fs::DirBuilder::new()
                         .recursive(true)
                         .mode(0o700)
@@ -97,14 +100,24 @@ impl Cache {
                         .map_err(fail("make its folders"))?;
                 }
                 let temp = dir.join(format!("format.{}", std::process::id()));
-                fs::write(&temp, FORMAT).and_then(|()| fs::rename(&temp, &version)).map_err(fail("write its format"))?;
+                fs::write(&temp, FORMAT)
+                    .and_then(|()| fs::rename(&temp, &version))
+                    .map_err(fail("write its format"))?;
             }
             Err(e) => return Err(fail("read its format")(e)),
         }
         let (run, run_lock) = new_run(dir).map_err(fail("make a folder for this run"))?;
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string();
         let synced = read_json::<Synced>(&dir.join("synced"));
-        let cache = Self { dir: dir.clone(), run, boot, synced, next: AtomicU64::new(0), _run_lock: run_lock };
+        let cache = Self {
+            dir: dir.clone(),
+            run,
+            boot,
+            synced,
+            next: AtomicU64::new(0),
+            unsynced: AtomicBool::new(false),
+            _run_lock: run_lock,
+        };
         cache.clear_dead_runs();
         Ok(cache)
     }
@@ -150,7 +163,12 @@ impl Cache {
 
     fn lock_file(&self, name: &str) -> io::Result<fs::File> {
         debug_assert!(!name.contains('/'));
-        fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.dir.join("locks").join(name))
+        fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(self.dir.join("locks").join(name))
     }
 
     /// Reads a record; none if it is absent, unreadable, or may not have reached the disk before a crash.
@@ -162,6 +180,7 @@ impl Cache {
 
     /// Writes a record; it appears whole or not at all.
     pub fn write_record<T: Serialize>(&self, below: impl AsRef<Path>, value: &T) -> io::Result<()> {
+        self.unsynced.store(true, Ordering::Relaxed);
         let stamped = Stamped { boot: self.boot.clone(), time: unix_nanos(), value };
         self.write(below, &serde_json::to_vec(&stamped)?)
     }
@@ -183,11 +202,17 @@ impl Cache {
         }
     }
 
+    /// Whether this run has written records since the last [`Self::sync`].
+    pub fn needs_sync(&self) -> bool {
+        self.unsynced.load(Ordering::Relaxed)
+    }
+
     /// Makes all that was recorded until now survive a power cut. Slow on a busy disk: call it where
     /// nobody waits.
     pub fn sync(&self) -> io::Result<()> {
         let mark = Synced { boot: self.boot.clone(), time: unix_nanos() };
         rustix::fs::syncfs(fs::File::open(&self.dir)?)?;
+        self.unsynced.store(false, Ordering::Relaxed);
         // The mark itself needs no sync: if it is lost, records are dropped, not trusted.
         self.write("synced", &serde_json::to_vec(&mark)?)
     }

@@ -29,7 +29,13 @@ pub struct Container {
 
 impl Builder {
     /// Runs it to its end, on the caller's standard streams.
-    pub fn run(&self, rootfs: &Rootfs, container: &Container, streams: Streams, interrupt: &std::sync::Arc<crate::Interrupt>) -> Result<Status, Error> {
+    pub fn run(
+        &self,
+        rootfs: &Rootfs,
+        container: &Container,
+        streams: Streams,
+        interrupt: &std::sync::Arc<crate::Interrupt>,
+    ) -> Result<Status, Error> {
         let ground = Ground { strata: &self.strata, host: &self.host, events: self.events.clone() };
         let temp = self.strata.cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
         let status = run_in(&ground, rootfs, container, streams, interrupt, &temp);
@@ -48,7 +54,7 @@ fn run_in(
 ) -> Result<Status, Cause> {
     let mut step = Step::new(ground.root(rootfs, temp)?, container.args.clone());
     step.emulation = ground.emulation(&container.platform)?;
-    step.isolation = ground.host.facts.isolation;
+    step.isolation = ground.host.facts()?.isolation;
     step.env = container.env.clone();
     step.cwd = container.cwd.clone();
     step.user = container.user.clone();

@@ -5,14 +5,14 @@ use std::{
     io::Read,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     thread,
 };
 
 use routerpack_graph::{Digest, Platform, pb};
 use routerpack_rootfs::{Index, Tree, scan};
 use routerpack_sandbox as sandbox;
-use sandbox::{Emulation, Mount, Network, Scratch, Security, Source, Step, Streams};
+use sandbox::{Emulation, Isolation, Mount, Network, Scratch, Security, Source, Step, Streams};
 
 use crate::{
     cache_mounts::{self, CacheMount},
@@ -83,7 +83,8 @@ pub fn run(
     let mut step = Step::new(root, meta.args.clone());
     let platform = parse_platform(op, &executor.ground.host.platform);
     step.emulation = executor.ground.emulation(&platform)?;
-    step.isolation = executor.ground.host.facts.isolation;
+    warn(executor, &step.emulation, &platform)?;
+    step.isolation = executor.ground.host.facts()?.isolation;
     step.readonly_root = root_mount.readonly;
     step.env = meta.env.clone();
     if let Some(proxy) = &meta.proxy_env {
@@ -96,7 +97,10 @@ pub fn run(
         step.hostname = meta.hostname.clone();
     }
     for host in &meta.extra_hosts {
-        let ip = host.ip.parse().map_err(|_| Cause::Unsupported(format!("extra host {}: `{}` is no address", host.host, host.ip)))?;
+        let ip = host
+            .ip
+            .parse()
+            .map_err(|_| Cause::Unsupported(format!("extra host {}: `{}` is no address", host.host, host.ip)))?;
         step.extra_hosts.push((host.host.clone(), ip));
     }
     step.ulimits = meta.ulimit.iter().map(ulimit).collect();
@@ -127,8 +131,9 @@ pub fn run(
     for secret in &exec.secretenv {
         match read_secret(executor, &secret.id)? {
             Some(bytes) => {
-                let value = String::from_utf8(bytes)
-                    .map_err(|_| Cause::Unsupported(format!("secret {} is not text, so it can't be a variable", secret.id)))?;
+                let value = String::from_utf8(bytes).map_err(|_| {
+                    Cause::Unsupported(format!("secret {} is not text, so it can't be a variable", secret.id))
+                })?;
                 step.env.push(format!("{}={value}", secret.name));
             }
             None if secret.optional => {}
@@ -152,12 +157,38 @@ pub fn run(
         true => None,
         false => Some(executor.strata().tree(&input)?),
     };
-    let copied = executor.ground.copies();
+    let copied = executor.ground.copies()?;
     let index = scan_result(&temp.join("fs"), lower.as_deref(), !copied)?;
     let _ = fs::remove_dir_all(temp.join("work"));
     let id = executor.strata().keep(&temp, index, name)?;
     let below = if copied { Vec::new() } else { input.parts().to_vec() };
     Ok(Rootfs::new(below.into_iter().chain([Part::Kept(id)]).collect()))
+}
+
+/// Says once what is less than it should be on this machine.
+fn warn(executor: &Executor, emulation: &Emulation, platform: &Platform) -> Result<(), Cause> {
+    if executor.warned.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let (facts, events) = (executor.ground.host.facts()?, &executor.ground.events);
+    if let Some(reason) = &facts.isolation_reason {
+        let how = match facts.isolation {
+            Isolation::UserNamespace => "with less than usual",
+            Isolation::Namespaces => "without a user namespace",
+            Isolation::Chroot => "in a plain chroot",
+        };
+        events.warning(&format!("steps run {how} here: {reason}"));
+    }
+    if let Err(reason) = &facts.overlay {
+        events.warning(&format!("steps run on copies of the root file system, which takes longer: {reason}"));
+    }
+    if *emulation == Emulation::Registered {
+        events.warning(&format!(
+            "{platform} is emulated by what this machine has registered, so the CPU is its choice: code that is too new for \
+             a router may get through"
+        ));
+    }
+    Ok(())
 }
 
 fn scan_result(dir: &Path, lower: Option<&Tree>, overlay: bool) -> Result<Index, Cause> {
@@ -175,7 +206,12 @@ pub fn frozen(executor: &Executor, rootfs: &Rootfs) -> Result<Rootfs, Cause> {
     Ok(Rootfs::kept([executor.ground.joined(rootfs, digest)?]))
 }
 
-fn lower_mount(executor: &Executor, mount: &pb::Mount, inputs: &[Rootfs], held: &mut Held) -> Result<Option<Mount>, Cause> {
+fn lower_mount(
+    executor: &Executor,
+    mount: &pb::Mount,
+    inputs: &[Rootfs],
+    held: &mut Held,
+) -> Result<Option<Mount>, Cause> {
     let cache = executor.strata().cache();
     let input = usize::try_from(mount.input).ok().and_then(|n| inputs.get(n));
     let input = input.map(|rootfs| frozen(executor, rootfs)).transpose()?;
@@ -195,7 +231,7 @@ fn lower_mount(executor: &Executor, mount: &pb::Mount, inputs: &[Rootfs], held: 
                     Some(scratch)
                 }
             };
-            if !executor.ground.copies() {
+            if !executor.ground.copies()? {
                 Source::Layers { lowers: executor.ground.lowers(&input)?, scratch, subpath: mount.selector.clone() }
             } else {
                 let temp = cache.temp_path();
@@ -207,7 +243,8 @@ fn lower_mount(executor: &Executor, mount: &pb::Mount, inputs: &[Rootfs], held: 
         pb::MountType::Cache => {
             let opt = mount.cache_opt.clone().unwrap_or_default();
             let seed = |to: &Path| seed_cache(executor, input.as_ref(), &mount.selector, to);
-            let taken = cache_mounts::take(cache, &opt.id, opt.sharing(), &seed).map_err(Cause::io(format!("take the cache {}", opt.id)))?;
+            let taken = cache_mounts::take(cache, &opt.id, opt.sharing(), &seed)
+                .map_err(Cause::io(format!("take the cache {}", opt.id)))?;
             let path = taken.dir.clone();
             held.caches.push(taken);
             Source::Bind { path, subpath: String::new() }
@@ -231,7 +268,9 @@ fn lower_mount(executor: &Executor, mount: &pb::Mount, inputs: &[Rootfs], held: 
                 Some(path) => Source::Socket { path: path.clone() },
                 None if opt.optional => return Ok(None),
                 None => {
-                    return Err(Cause::Unsupported(format!("the step needs the ssh agent `{id}`\n  hand it over with --ssh {id}")));
+                    return Err(Cause::Unsupported(format!(
+                        "the step needs the ssh agent `{id}`\n  hand it over with --ssh {id}"
+                    )));
                 }
             }
         }
@@ -247,7 +286,8 @@ fn seed_cache(executor: &Executor, input: Option<&Rootfs>, selector: &str, to: &
             let tree = executor.strata().tree(rootfs).map_err(std::io::Error::other)?;
             executor.ground.copy_tree(&tree, &temp).map_err(std::io::Error::other)?;
             // The selector is resolved in the index, so it can't lead out of the copy.
-            let inside = tree.resolve(selector.trim_start_matches('/').as_bytes(), true).map_err(std::io::Error::other)?;
+            let inside =
+                tree.resolve(selector.trim_start_matches('/').as_bytes(), true).map_err(std::io::Error::other)?;
             let from = temp.join(std::str::from_utf8(&inside).map_err(std::io::Error::other)?);
             fs::rename(&from, to)?;
             if from != temp {
@@ -354,7 +394,9 @@ fn failure(step: &Step, platform: &Platform, status: sandbox::Status, tail: Vec<
     } else {
         match status.code() {
             126 => Some("the shell says that the command can't be executed".into()),
-            127 => Some("the shell did not find the command: is its package in the image, and its folder in PATH?".into()),
+            127 => {
+                Some("the shell did not find the command: is its package in the image, and its folder in PATH?".into())
+            }
             137 => Some("it was killed; often that is the machine out of memory".into()),
             _ => None,
         }

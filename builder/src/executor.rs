@@ -1,14 +1,14 @@
 //! Does the work of the vertices: looks a result up, or makes it and records it.
 
 use std::{
-    sync::Mutex,
+    sync::{Mutex, atomic::AtomicBool},
     time::Instant,
 };
 
 use routerpack_files as files;
 use routerpack_graph::{Digest, Platform, graph::Node, pb};
 use routerpack_rootfs::{Mtime, Tree};
-use routerpack_sources::{Image, Registry};
+use routerpack_sources::{HttpSource, Image, Registry};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -35,8 +35,12 @@ pub struct Executor<'a> {
     pub ground: Ground<'a>,
     /// Where images come from.
     pub registry: &'a Registry,
+    /// Where files of the web come from.
+    pub web: &'a HttpSource,
     /// Content hashes of context files.
     pub hashes: &'a Hashes,
+    /// It was said what is less here than it should be.
+    pub warned: AtomicBool,
     /// The time of the newest result used, in nanoseconds since 1970: the image's `created`.
     pub newest: Mutex<u64>,
 }
@@ -84,12 +88,16 @@ impl Executor<'_> {
             Some(pb::op::Op::Diff(op)) => diff(op, inputs).map(|rootfs| (rootfs, false)),
             Some(pb::op::Op::Exec(op)) => {
                 let facts = exec::facts(self, &node.op)?;
-                let keys = self.exec_keys(inputs)?;
+                let keys = self.exec_keys(op, inputs)?;
                 self.cached(node, &facts, &[keys], |key| exec::run(self, &node.op, op, inputs, task, key))
             }
             Some(pb::op::Op::File(op)) => self.file(node, op, inputs),
             Some(pb::op::Op::Build(_)) => Err(Cause::Unsupported("nested builds are not supported".into())),
-            None => inputs.first().cloned().map(|rootfs| (rootfs, true)).ok_or_else(|| Cause::Unsupported("an op without content".into())),
+            None => inputs
+                .first()
+                .cloned()
+                .map(|rootfs| (rootfs, true))
+                .ok_or_else(|| Cause::Unsupported("an op without content".into())),
         }
     }
 
@@ -155,14 +163,19 @@ impl Executor<'_> {
         *newest = made.max(*newest);
     }
 
-    fn exec_keys(&self, inputs: &[Rootfs]) -> Result<Vec<InputKey>, Cause> {
-        inputs
-            .iter()
-            .map(|input| match input.ids() {
-                Some(ids) => Ok(InputKey::Strata(ids)),
-                None => self.content_digest(input, "/").map(InputKey::Content),
-            })
-            .collect()
+    /// A live context counts by the content that the step's mounts show of it.
+    fn exec_keys(&self, exec: &pb::ExecOp, inputs: &[Rootfs]) -> Result<Vec<InputKey>, Cause> {
+        let key = |(n, input): (usize, &Rootfs)| {
+            if let Some(ids) = input.ids() {
+                return Ok(InputKey::Strata(ids));
+            }
+            let shown = exec.mounts.iter().filter(|m| m.input == n as i64).map(|m| &m.selector[..]);
+            let selectors: std::collections::BTreeSet<&str> = shown.collect();
+            let digests = selectors.into_iter().map(|s| self.content_digest(input, s).map(|d| format!("{s}\n{d}")));
+            let all: Vec<String> = digests.collect::<Result<_, _>>()?;
+            Ok(InputKey::Content(Digest::of(all.join("\n").as_bytes())))
+        };
+        inputs.iter().enumerate().map(key).collect()
     }
 
     /// The digest of all content below a path.
@@ -237,11 +250,17 @@ fn now() -> u64 {
 
 /// The digest of all that an op's copies take from its inputs; none where a copy takes from another
 /// action's result, whose content isn't known before the op ran.
-fn selected(op: &pb::FileOp, inputs: &[&Tree], hasher: &mut dyn files::FileHasher) -> Result<Option<Digest>, files::Error> {
+fn selected(
+    op: &pb::FileOp,
+    inputs: &[&Tree],
+    hasher: &mut dyn files::FileHasher,
+) -> Result<Option<Digest>, files::Error> {
     let mut digests = Vec::new();
     for action in &op.actions {
         if let Some(pb::file_action::Action::Copy(copy)) = &action.action {
-            let Some(tree) = usize::try_from(action.secondary_input).ok().and_then(|n| inputs.get(n)) else { return Ok(None) };
+            let Some(tree) = usize::try_from(action.secondary_input).ok().and_then(|n| inputs.get(n)) else {
+                return Ok(None);
+            };
             digests.push(files::selection_digest(copy, tree, hasher)?.to_string());
         }
     }

@@ -37,20 +37,24 @@ impl Ground<'_> {
     /// How programs of a platform run here; an error with the cure where they can't.
     pub fn emulation(&self, platform: &Platform) -> Result<Emulation, Cause> {
         let host = self.host;
-        emulators::choose(platform, &host.facts, &host.emulators, &host.emulator_dirs)
+        if *platform == host.platform {
+            return Ok(Emulation::None); // needs no look at the machine
+        }
+        emulators::choose(platform, host.facts()?, &host.emulators, &host.emulator_dirs)
             .map_err(|e| Cause::Unsupported(e.to_string()))
     }
 
     /// Whether steps run on copies, since nothing can be stacked here.
-    pub fn copies(&self) -> bool {
-        self.host.facts.overlay.is_err() || self.host.facts.isolation == Isolation::Chroot
+    pub fn copies(&self) -> Result<bool, Cause> {
+        let facts = self.host.facts()?;
+        Ok(facts.overlay.is_err() || facts.isolation == Isolation::Chroot)
     }
 
     /// A root file system to write on, below `temp`: what is written ends in `temp/fs`. With
     /// [`Self::copies`], that holds all the rest as well.
     pub fn root(&self, rootfs: &Rootfs, temp: &Path) -> Result<Root, Cause> {
         let upper = temp.join("fs");
-        if self.copies() {
+        if self.copies()? {
             self.copy_tree(&*self.strata.tree(rootfs)?, &upper)?;
             return Ok(Root::Dir(upper));
         }

@@ -24,13 +24,13 @@ mod solver;
 mod source;
 pub mod strata;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic::AtomicBool};
 
 pub use cache::Cache;
 pub use error::{Cause, Error};
 pub use request::{Host, Interrupt, Local, Request, Secret};
 pub use rootfs::{Part, Rootfs, StratumId};
-use routerpack_sources::Registry;
+use routerpack_sources::{HttpSource, Registry};
 pub use strata::Strata;
 
 use crate::{events::Events, executor::Executor, ground::Ground, hashes::Hashes};
@@ -43,6 +43,8 @@ pub struct Builder {
     pub strata: Arc<Strata>,
     /// Where images come from.
     pub registry: Arc<Registry>,
+    /// Where files of the web come from.
+    pub web: Arc<HttpSource>,
     /// Who listens.
     pub events: Arc<dyn Events>,
 }
@@ -71,7 +73,9 @@ impl Builder {
         };
         let inputs: Vec<Vec<usize>> = graph.nodes.iter().map(|n| n.inputs.iter().map(|e| e.node).collect()).collect();
         if graph.nodes.iter().flat_map(|n| &n.inputs).chain([&target]).any(|edge| edge.output != 0) {
-            return Err(Cause::Unsupported("an op's second result is asked for; only first ones are made".into()).into());
+            return Err(
+                Cause::Unsupported("an op's second result is asked for; only first ones are made".into()).into()
+            );
         }
         let hashes = Hashes::open(self.strata.cache());
         let executor = Executor {
@@ -79,7 +83,9 @@ impl Builder {
             request,
             ground: Ground { strata: &self.strata, host: &self.host, events: self.events.clone() },
             registry: &self.registry,
+            web: &self.web,
             hashes: &hashes,
+            warned: AtomicBool::new(false),
             newest: Mutex::new(0),
         };
         let rootfs = solver::solve(&inputs, target.node, request.jobs, &executor)?;

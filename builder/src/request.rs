@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -12,6 +12,8 @@ use std::{
 use routerpack_graph::{Definition, Platform};
 use routerpack_sandbox::{Signaller, emulators::Emulator, probe::Facts};
 use routerpack_sources::{PullPolicy, Store};
+
+use crate::error::Cause;
 
 /// A build.
 pub struct Request {
@@ -63,8 +65,7 @@ pub enum Secret {
     Bytes(Vec<u8>),
 }
 
-/// What the machine offers to steps; found once by the program.
-#[derive(Clone, Debug)]
+/// What the machine offers to steps.
 pub struct Host {
     /// This machine's platform.
     pub platform: Platform,
@@ -74,8 +75,23 @@ pub struct Host {
     pub emulator_dirs: Vec<PathBuf>,
     /// `nameserver` lines and the like for steps.
     pub resolv_conf: String,
+    /// Finds out what the sandbox can be made of here. Takes some milliseconds and is asked once, when a
+    /// step has to run or to be emulated: a build out of the cache does without.
+    pub probe: Box<dyn Fn() -> Result<Facts, routerpack_sandbox::Error> + Send + Sync>,
+    /// What it found.
+    pub facts: OnceLock<Facts>,
+}
+
+impl Host {
     /// What the sandbox can be made of here.
-    pub facts: Facts,
+    pub fn facts(&self) -> Result<&Facts, Cause> {
+        if let Some(facts) = self.facts.get() {
+            return Ok(facts);
+        }
+        // Two threads may both look: they see the same.
+        let found = (self.probe)()?;
+        Ok(self.facts.get_or_init(|| found))
+    }
 }
 
 /// Stops a build from outside: nothing new starts, running steps are killed.

@@ -2,10 +2,10 @@
 
 use std::{os::unix::ffi::OsStrExt, sync::Arc};
 
-use routerpack_files::pattern::Matcher;
+use routerpack_files::{self as files, pattern::Matcher};
 use routerpack_graph::{Digest, Platform, pb};
 use routerpack_rootfs::{
-    Stratum,
+    Entry, Index, Kind, Mtime, Stratum, path,
     scan::{self, Owners, ScanOptions, Verdict},
 };
 use routerpack_sources::{PullPolicy, Reference};
@@ -14,11 +14,14 @@ use crate::{
     error::Cause,
     executor::{Executor, parse_platform},
     request::Local,
-    rootfs::{Part, Rootfs},
+    rootfs::{Part, Rootfs, StratumId},
 };
 
 /// How the temporary names of an output go on (routerpack-targets).
 const TEMPORARY: &[u8] = b".tmp-";
+
+/// A download may be this large, in bytes.
+const MAX_DOWNLOAD: u64 = 16 << 30;
 
 /// The rootfs of a source.
 pub fn load(executor: &Executor, op: &pb::Op, source: &pb::SourceOp) -> Result<Rootfs, Cause> {
@@ -31,7 +34,8 @@ pub fn load(executor: &Executor, op: &pb::Op, source: &pb::SourceOp) -> Result<R
         "docker-image" => image(executor, rest, &platform),
         "oci-layout" => stored(executor, rest, &platform),
         "local" => local(executor, rest, source),
-        "http" | "https" | "git" => Err(Cause::Unsupported(format!("{scheme} sources are not supported yet: {}", source.identifier))),
+        "http" | "https" => http(executor, source),
+        "git" => Err(Cause::Unsupported("git repositories can't be fetched yet\n  clone it, and COPY from there or hand it over with --build-context".into())),
         other => Err(Cause::Unsupported(format!("unknown kind of source: {other}"))),
     }
 }
@@ -53,13 +57,48 @@ fn stored(executor: &Executor, name: &str, platform: &Platform) -> Result<Rootfs
     Ok(executor.image(&found.image(None, Some(&digest), platform)?))
 }
 
+/// A file of the web: mode 0600 unless said otherwise, its time from the server (BuildKit, `source/http`).
+fn http(executor: &Executor, source: &pb::SourceOp) -> Result<Rootfs, Cause> {
+    let attr = |key: &str| source.attrs.get(key).map(String::as_str);
+    let bad = |key: &str| Cause::Unsupported(format!("{}: {key} can't be read", source.identifier));
+    let checksum =
+        attr("http.checksum").map(|c| Digest::parse(c).map_err(routerpack_sources::Error::from)).transpose()?;
+    let number = |key: &str| attr(key).map(|v| v.parse::<u32>().map_err(|_| bad(key))).transpose();
+    let mode = attr("http.perm").map(|v| u16::from_str_radix(v, 8).map_err(|_| bad("http.perm"))).transpose()?;
+    let got = executor.web.fetch(&source.identifier, checksum.as_ref(), executor.request.pull, MAX_DOWNLOAD, None)?;
+    let name = attr("http.filename").unwrap_or(&got.name);
+    if !routerpack_rootfs::path::is_clean(name.as_bytes()) || name.contains('/') {
+        return Err(Cause::Unsupported(format!("{}: `{name}` is no file's name", source.identifier)));
+    }
+    let entry = Entry {
+        uid: number("http.uid")?.unwrap_or(0),
+        gid: number("http.gid")?.unwrap_or(0),
+        size: got.size,
+        mtime: Mtime { secs: got.mtime().unwrap_or(0), nanos: 0 },
+        ..Entry::new(name.as_bytes(), Kind::File, mode.unwrap_or(0o600) & 0o7777)
+    };
+    let id = Digest::of(format!("download {entry:?} {}", got.digest).as_bytes());
+    let kept = StratumId::Snapshot(id.clone());
+    if !executor.strata().has(&kept) {
+        let temp = executor.strata().cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
+        let dir = temp.join("fs");
+        let blob = executor.web.blobs().path(&got.digest);
+        std::fs::create_dir(&dir)
+            .and_then(|()| std::fs::copy(&blob, dir.join(name)))
+            .map_err(Cause::io(format!("keep {}", source.identifier)))?;
+        executor.strata().keep(&temp, Index::new(vec![entry]), id)?;
+    }
+    Ok(Rootfs::kept([kept]))
+}
+
 fn local(executor: &Executor, name: &str, source: &pb::SourceOp) -> Result<Rootfs, Cause> {
     let local = executor.request.locals.get(name);
     let local = local.ok_or_else(|| Cause::Unsupported(format!("no build context has the name `{name}`")))?;
     let patterns = |key: &str| -> Result<Vec<String>, Cause> {
         match source.attrs.get(key) {
             None => Ok(Vec::new()),
-            Some(json) => serde_json::from_str(json).map_err(|_| Cause::Unsupported(format!("{key} of a local source is no list"))),
+            Some(json) => serde_json::from_str(json)
+                .map_err(|_| Cause::Unsupported(format!("{key} of a local source is no list"))),
         }
     };
     // What the frontend knows of the ignore file, or else what the program does.
@@ -67,26 +106,68 @@ fn local(executor: &Executor, name: &str, source: &pb::SourceOp) -> Result<Rootf
         given if given.is_empty() => local.excludes.clone(),
         given => given,
     };
-    Ok(Rootfs::new(vec![Part::Live(scanned(local, &excludes)?)]))
+    let wanted = Wanted::new(&patterns("local.followpaths")?);
+    let mut stratum = scanned(local, &excludes, &wanted)?;
+    if !wanted.suffices(stratum.index()) {
+        stratum = scanned(local, &excludes, &Wanted::new(&[]))?;
+    }
+    Ok(Rootfs::new(vec![Part::Live(stratum)]))
+}
+
+/// The paths of a context that its graph uses, so that the rest need not be looked at (BuildKit's
+/// `local.followpaths`). None: all of it.
+struct Wanted(Vec<Vec<u8>>);
+
+impl Wanted {
+    fn new(paths: &[String]) -> Self {
+        let plain =
+            |p: &String| path::clean(p.as_bytes()).ok().filter(|p| !p.is_empty() && !files::glob::has_wildcard(p));
+        Self(paths.iter().map(plain).collect::<Option<_>>().unwrap_or_default())
+    }
+
+    /// A link may lead anywhere in the context; and where something is missing, the names beside it help.
+    fn suffices(&self, index: &Index) -> bool {
+        let linked = || index.entries().iter().any(|e| e.kind == Kind::Symlink);
+        self.is_all() || self.0.iter().all(|w| index.get(w).is_some()) && !linked()
+    }
+
+    fn is_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn verdict(&self, path: &[u8]) -> Verdict {
+        let inside = |p: &[u8], dir: &[u8]| p == dir || p.strip_prefix(dir).is_some_and(|rest| rest.starts_with(b"/"));
+        match () {
+            () if self.is_all() || self.0.iter().any(|w| inside(path, w)) => Verdict::Keep,
+            () if self.0.iter().any(|w| inside(w, path)) => Verdict::Descend,
+            () => Verdict::Skip,
+        }
+    }
 }
 
 /// A directory as a stratum: owners are root, as in every build context (BuildKit, `session/filesync`).
-fn scanned(local: &Local, excludes: &[String]) -> Result<Stratum, Cause> {
+fn scanned(local: &Local, excludes: &[String], wanted: &Wanted) -> Result<Stratum, Cause> {
     let what = || format!("the context {}", local.dir.display());
     let matcher = Matcher::new(excludes).map_err(Cause::rootfs(what()))?;
-    let never: Vec<Vec<u8>> =
-        local.never.iter().filter_map(|p| p.strip_prefix(&local.dir).ok()).map(|p| p.as_os_str().as_bytes().to_vec()).collect();
+    let never: Vec<Vec<u8>> = local
+        .never
+        .iter()
+        .filter_map(|p| p.strip_prefix(&local.dir).ok())
+        .map(|p| p.as_os_str().as_bytes().to_vec())
+        .collect();
     let is_output = |path: &[u8]| {
-        never.iter().any(|n| path.strip_prefix(&n[..]).is_some_and(|rest| rest.is_empty() || rest.starts_with(TEMPORARY)))
+        never
+            .iter()
+            .any(|n| path.strip_prefix(&n[..]).is_some_and(|rest| rest.is_empty() || rest.starts_with(TEMPORARY)))
     };
     let mut filter = |path: &[u8], is_dir: bool| {
         if is_output(path) {
             return Verdict::Skip;
         }
         match matcher.matches(path) {
-            false => Verdict::Keep,
+            false => wanted.verdict(path),
             // A negated pattern may bring back something inside.
-            true if is_dir && matcher.has_negation() => Verdict::Descend,
+            true if is_dir && matcher.has_negation() && wanted.verdict(path) != Verdict::Skip => Verdict::Descend,
             true => Verdict::Skip,
         }
     };

@@ -24,7 +24,10 @@ fn dockerfiles_that_can_not_be_built() {
         ("RUN x\n", &["no build stage"]),
         ("FROM busybox AS builder\nFROM scratch\nCOPY --from=bilder /x /\n", &["bilder"]),
         ("FROM scratch\nCOPY missing /\n", &["missing", "is not there", "Dockerfile:2"]),
-        ("FROM busybox\nRUN echo before; echo oops >&2; exit 42\n", &["exit code", "42", "oops", "Dockerfile:2", "RUN echo before"]),
+        (
+            "FROM busybox\nRUN echo before; echo oops >&2; exit 42\n",
+            &["exit code", "42", "oops", "Dockerfile:2", "RUN echo before"],
+        ),
         ("FROM busybox\nRUN nosuchprogram\n", &["127", "nosuchprogram: not found"]),
         ("FROM busybox\nRUN kill -9 $$\n", &["SIGKILL", "Dockerfile:2"]),
         ("FROM 127.0.0.1:9/none:1\n", &["127.0.0.1:9", "Dockerfile:1"]),
@@ -138,7 +141,8 @@ fn nothing_of_a_hostile_base_is_written_outside_its_snapshot() {
     ];
     for (name, entries) in cases {
         let context = rootfs(&world, name, &entries);
-        let outcome = world.routerpack(["build", "--progress=plain", "--build-context", &context, "-o", "out.tar", "ctx"]);
+        let outcome =
+            world.routerpack(["build", "--progress=plain", "--build-context", &context, "-o", "out.tar", "ctx"]);
         assert!(outcome.code == Some(0) || outcome.code == Some(1), "{name}: {outcome}");
         let written: Vec<_> = fs::read_dir(&outside).unwrap().flatten().map(|e| e.path()).collect();
         assert!(written.is_empty(), "{name}: {written:?}");
@@ -162,7 +166,8 @@ fn a_full_disk_leaves_no_output() {
     let small = world.path("small");
     fs::create_dir(&small).unwrap();
     // in a mount namespace of its own: nothing has to be cleared away
-    let script = "mount -t tmpfs -o size=1m none small && \"$0\" build -o small/out.tar ctx; code=$?; ls -A small; exit $code";
+    let script =
+        "mount -t tmpfs -o size=1m none small && \"$0\" build -o small/out.tar ctx; code=$?; ls -A small; exit $code";
     let mut command = crate::support::tool("unshare");
     let program = world.command();
     command.args(["-m", "sh", "-c", script]).arg(program.get_program()).current_dir(world.path(""));
@@ -174,7 +179,15 @@ fn a_full_disk_leaves_no_output() {
 #[test]
 fn what_can_not_be_carried_is_named() {
     let world = World::new();
-    let context = rootfs(&world, "odd", &[("fifo", tar::EntryType::Fifo, ""), ("null", tar::EntryType::Char, ""), ("file", tar::EntryType::Regular, "")]);
+    let context = rootfs(
+        &world,
+        "odd",
+        &[
+            ("fifo", tar::EntryType::Fifo, ""),
+            ("null", tar::EntryType::Char, ""),
+            ("file", tar::EntryType::Regular, ""),
+        ],
+    );
     world.write("ctx/Dockerfile", "FROM evil\n");
     let outcome = world.routerpack(["build", "--build-context", &context, "-o", "out.tar", "ctx"]);
     outcome.success().says(&["fifo", "null"]);

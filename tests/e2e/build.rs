@@ -172,9 +172,12 @@ fn platforms_have_devices_names() {
     let world = World::new();
     world.write("ctx/Dockerfile", "FROM scratch\nCOPY f /\n");
     world.write("ctx/f", "");
-    for (device, architecture, variant) in
-        [("rb5009", "arm64", None), ("hex-refresh", "arm", Some("v5")), ("hap-ac3", "arm", Some("v7")), ("chr", "amd64", None)]
-    {
+    for (device, architecture, variant) in [
+        ("rb5009", "arm64", None),
+        ("hex-refresh", "arm", Some("v5")),
+        ("hap-ac3", "arm", Some("v7")),
+        ("chr", "amd64", None),
+    ] {
         let out = world.path("d.tar");
         world
             .routerpack(["build", "--for", device, "-o", out.to_str().unwrap(), world.path("ctx").to_str().unwrap()])

@@ -48,7 +48,9 @@ fn touching_reruns_nothing_and_a_changed_file_reruns_what_depends_on_it() {
 fn a_rebuilt_stage_with_the_same_files_reruns_nothing_after_it() {
     let world = World::new();
     let file = |comment: &str| {
-        format!("FROM busybox AS one\nRUN echo {comment}; echo same > /f\nFROM busybox\nCOPY --from=one /f /f\nRUN cat /f > /g\n")
+        format!(
+            "FROM busybox AS one\nRUN echo {comment}; echo same > /f\nFROM busybox\nCOPY --from=one /f /f\nRUN cat /f > /g\n"
+        )
     };
     world.write("ctx/Dockerfile", file("first"));
     plain(&world, "ctx", &[]).success();
@@ -60,10 +62,27 @@ fn a_rebuilt_stage_with_the_same_files_reruns_nothing_after_it() {
 #[test]
 fn one_stage_can_be_run_again() {
     let world = World::new();
-    world.write("ctx/Dockerfile", "FROM busybox AS a\nRUN echo 1 > /a\nFROM busybox\nRUN echo 2 > /b\nCOPY --from=a /a /a\n");
+    world.write(
+        "ctx/Dockerfile",
+        "FROM busybox AS a\nRUN echo 1 > /a\nFROM busybox\nRUN echo 2 > /b\nCOPY --from=a /a /a\n",
+    );
     plain(&world, "ctx", &[]).success();
     let again = ran(&plain(&world, "ctx", &["--no-cache-filter", "a"]).success().stderr);
     assert_eq!(again, ["RUN echo 1 > /a"]);
+}
+
+#[test]
+fn a_mounted_file_counts_and_the_rest_of_the_context_does_not() {
+    let world = World::new();
+    world.write("ctx/Dockerfile", "FROM busybox\nRUN --mount=type=bind,source=a,target=/m cat /m > /x\n");
+    world.write("ctx/a", "a");
+    world.write("ctx/b", "b");
+    plain(&world, "ctx", &[]).success();
+    world.write("ctx/b", "B");
+    assert_eq!(ran(&plain(&world, "ctx", &[]).success().stderr), [""; 0]);
+    world.write("ctx/a", "A");
+    assert_eq!(ran(&plain(&world, "ctx", &[]).success().stderr).len(), 1);
+    assert_eq!(Archive::read(&world.path("out.tar")).text("x"), "A");
 }
 
 #[test]
@@ -101,4 +120,18 @@ fn a_damaged_cache_is_mended() {
     }
     plain(&world, "ctx", &[]).success();
     assert_eq!(Archive::read(&world.path("out.tar")).text("a"), "1\n");
+}
+
+#[test]
+fn the_cache_is_made_durable_after_the_build() {
+    let world = World::new();
+    world.write("ctx/Dockerfile", "FROM scratch\nCOPY a /\n");
+    world.write("ctx/a", "a");
+    plain(&world, "ctx", &[]).success();
+    let mark = world.cache().join("synced");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !mark.exists() {
+        assert!(std::time::Instant::now() < deadline, "no sync came");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }

@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod build;
 mod cache;
+mod fallbacks;
 mod kill;
 mod outputs;
 mod platforms;

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, fs};
 use crate::support::{World, archive::tar_entries, run, tool};
 
 fn context(world: &World) {
-    world.write("ctx/Dockerfile", "FROM busybox\nRUN echo 1 > /one && rm /etc/group\nRUN echo 2 > /two\nCMD [\"/bin/true\"]\n");
+    world.write(
+        "ctx/Dockerfile",
+        "FROM busybox\nRUN echo 1 > /one && rm /etc/group\nRUN echo 2 > /two\nCMD [\"/bin/true\"]\n",
+    );
 }
 
 fn build(world: &World, more: &[&str]) -> crate::support::Outcome {
@@ -28,9 +31,12 @@ fn routeros_docker_and_oci_archives_are_what_skopeo_reads() {
     build(&world, &["-o", "type=docker,dest=docker.tar"]);
     build(&world, &["-o", "type=oci,dest=oci.tar"]);
     build(&world, &["-o", "type=docker,dest=flat.tar", "--layers=flat"]);
-    for (source, layers) in
-        [("docker-archive:router.tar", 1), ("docker-archive:docker.tar", 3), ("oci-archive:oci.tar", 3), ("docker-archive:flat.tar", 1)]
-    {
+    for (source, layers) in [
+        ("docker-archive:router.tar", 1),
+        ("docker-archive:docker.tar", 3),
+        ("oci-archive:oci.tar", 3),
+        ("docker-archive:flat.tar", 1),
+    ] {
         let image = inspect(&world, source);
         assert_eq!(image["Layers"].as_array().unwrap().len(), layers, "{source}");
         assert_eq!(image["Os"], "linux", "{source}");
@@ -100,4 +106,42 @@ fn a_one_line_from_keeps_what_other_builders_lose() {
     world.routerpack(["build", "--build-context", &context, "-o", "out.tar", "ctx"]).success();
     let entries = crate::support::Archive::read(&world.path("out.tar")).entries();
     assert_eq!(entries["private"].mode, 0o750);
+}
+
+#[test]
+fn an_oci_archive_keeps_the_base_image_s_blobs() {
+    let world = World::new();
+    context(&world);
+    build(&world, &["-o", "type=oci,dest=oci.tar"]);
+    let members = tar_entries(fs::File::open(world.path("oci.tar")).unwrap());
+    let base = crate::support::base("busybox").join("blobs/sha256");
+    let layers: Vec<_> =
+        fs::read_dir(base).unwrap().flatten().filter(|e| e.metadata().unwrap().len() > 100_000).collect();
+    let name = |e: &fs::DirEntry| format!("blobs/sha256/{}", e.file_name().to_string_lossy());
+    assert_eq!(layers.iter().filter(|e| members.contains_key(&name(e))).count(), 1, "the platform's layer as it was");
+}
+
+#[test]
+fn a_file_of_the_web_is_added_and_its_checksum_kept_to() {
+    let world = World::new();
+    world.write("site/data.txt", "from the web\n");
+    let mut command = crate::support::contained("python3");
+    command.args(["-u", "-m", "http.server", "--bind", "127.0.0.1", "0"]).current_dir(world.path("site"));
+    let mut server = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(server.stdout.take().unwrap()), &mut line).unwrap();
+    let port: u16 = line.split("port ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let file = |more: &str| format!("FROM scratch\nADD {more} http://127.0.0.1:{port}/data.txt /d/\n");
+    let good = "--checksum=sha256:5a11cdd0e2dd4ea0d5ef3dd5ff1a6fad9a8e0a5f1df2f30d6c1a6a4e4d9e6c8b";
+    world.write("ctx/Dockerfile", file(""));
+    build(&world, &["-o", "web.tar"]);
+    let entries = crate::support::Archive::read(&world.path("web.tar")).entries();
+    assert_eq!(entries["d/data.txt"].text(), "from the web\n");
+    assert_eq!(entries["d/data.txt"].mode, 0o600);
+    world.write("ctx/Dockerfile", file(good));
+    let wrong = world.routerpack(["build", "-o", "wrong.tar", "ctx"]).failure();
+    wrong.says(&["sha256:5a11cdd0", "Dockerfile:2"]);
+    assert!(!world.path("wrong.tar").exists());
+    server.kill().unwrap();
+    server.wait().unwrap();
 }

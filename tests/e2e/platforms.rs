@@ -34,7 +34,17 @@ fn what_would_die_on_the_router_dies_in_the_build() {
     for (name, instruction) in [("vfp", 0xeeb7_0a00_u32), ("movw", 0xe300_0001), ("dmb", 0xf57f_f05f)] {
         world.write("ctx/program", arm_program(&[instruction]));
         let build = |platform: &str| {
-            let arguments = ["build", "--progress=plain", "--platform", platform, "--build-context", &world.base_context("busybox"), "-o", "x.tar", "ctx"];
+            let arguments = [
+                "build",
+                "--progress=plain",
+                "--platform",
+                platform,
+                "--build-context",
+                &world.base_context("busybox"),
+                "-o",
+                "x.tar",
+                "ctx",
+            ];
             world.routerpack(arguments)
         };
         build("linux/arm/v7").success();

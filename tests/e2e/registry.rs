@@ -16,7 +16,8 @@ fn pulled_once_and_then_not_asked_again() {
     let world = World::new();
     world.write("ctx/Dockerfile", DOCKERFILE);
     let base = format!("BASE={name}");
-    let arguments = ["build", "--progress=plain", "--platform=linux/arm64", "--build-arg", &base, "-o", "out.tar", "ctx"];
+    let arguments =
+        ["build", "--progress=plain", "--platform=linux/arm64", "--build-arg", &base, "-o", "out.tar", "ctx"];
     world.routerpack(arguments).success();
     assert_eq!(Archive::read(&world.path("out.tar")).text("m"), "aarch64\n");
     drop(registry);

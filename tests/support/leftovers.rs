@@ -41,8 +41,18 @@ pub fn mounts(world: &World) -> Vec<String> {
     found
 }
 
-/// Files of the program's temporary directory, of the cache's `tmp/`, and temporary files beside outputs.
+/// Waits, at most ten seconds, for this world's processes to end: a killed tree takes the kernel a moment, and the cache
+/// is synced by a process that outlives the program.
+pub fn settle(world: &World) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline && !processes(world).is_empty() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// When all has settled: files of the program's temporary directory, of the cache's `tmp/`, and temporary files beside outputs.
 pub fn files(world: &World) -> Vec<String> {
+    settle(world);
     let list = |dir: &Path| -> Vec<String> {
         let entries = fs::read_dir(dir).into_iter().flatten().flatten();
         entries.map(|entry| entry.path().display().to_string()).collect()
@@ -53,14 +63,10 @@ pub fn files(world: &World) -> Vec<String> {
     found
 }
 
-/// Fails the test if a process or a mount of this world is still there after a short while: the end of a process tree
-/// takes the kernel a moment.
+/// Fails the test if a process or a mount of this world is still there when all had time to settle.
 #[track_caller]
 pub fn assert_no_processes_or_mounts(world: &World) {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while Instant::now() < deadline && !(processes(world).is_empty() && mounts(world).is_empty()) {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    settle(world);
     super::assert_none("processes are left", &processes(world));
     super::assert_none("mounts are left", &mounts(world));
 }

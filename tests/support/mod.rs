@@ -12,7 +12,9 @@ pub mod registry;
 pub mod world;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 pub use archive::Archive;
 pub use registry::Registry;
@@ -84,11 +86,32 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// Runs a command to its end, with nothing on standard input unless the command says otherwise.
+/// How long one command may take. None takes a tenth of it here; what is stuck must fail its test, not stop them all.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Runs a command to its end, with what the command says as standard input.
 #[track_caller]
 pub fn run(command: &mut Command) -> Outcome {
-    let output = command.output().unwrap_or_else(|e| panic!("{command:?} can't be started: {e}"));
-    Outcome::new(command, output)
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    finish(command, child.unwrap_or_else(|e| panic!("{command:?} can't be started: {e}")))
+}
+
+/// Waits for a command that was started with pipes for its output.
+#[track_caller]
+pub fn finish(command: &Command, child: Child) -> Outcome {
+    let pid = child.id().to_string();
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || tell.send(child.wait_with_output()));
+    let (output, stuck) = match told.recv_timeout(PATIENCE) {
+        Ok(output) => (output, false),
+        Err(_) => {
+            run(tool("kill").args(["-KILL", &pid]));
+            (told.recv().expect("the thread sends"), true)
+        }
+    };
+    let outcome = Outcome::new(command, output.expect("a child can be waited for"));
+    assert!(!stuck, "killed after {PATIENCE:?}: {outcome}");
+    outcome
 }
 
 /// A program of another project that a test needs, ready for arguments. Looked for where root's programs are, too.

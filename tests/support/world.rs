@@ -184,11 +184,10 @@ impl World {
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
-        let output = std::thread::scope(|scope| {
+        std::thread::scope(|scope| {
             scope.spawn(move || pipe.write_all(input));
-            child.wait_with_output().unwrap()
-        });
-        Outcome::new(&command, output)
+            super::finish(&command, child)
+        })
     }
 
     /// Builds a context directory, with the base image `busybox` at hand, into a router's archive of this name; returns
@@ -206,6 +205,13 @@ impl World {
         command.args(["build", "--progress=plain", "--build-context", &self.base_context("busybox")]).args(arguments);
         run(command.arg(format!("--output=type={kind},dest={}", dest.display())).arg(context)).success();
         dest
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // A file that came now would keep the directory from going.
+        super::leftovers::settle(self);
     }
 }
 

@@ -158,7 +158,7 @@ impl Walk<'_> {
             actions.push(Action::Copy { from: Place::Input(from), src, dest, options: Box::new(options) });
         };
         for source in &copy.sources {
-            let named = Constraints::default().named(&title);
+            let named = Constraints::default().named(&title).located(self.pass.location(&step.lines));
             match remote(source, &copy).map_err(fail)? {
                 Some(Remote::Git(git, checksum)) => {
                     let git = git.source(copy.keep_git_dir.or(git.keep_git_dir).unwrap_or(false), checksum);
