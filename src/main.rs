@@ -12,6 +12,7 @@ mod load;
 mod machine;
 mod output;
 mod progress;
+mod recipe;
 mod resolver;
 mod run;
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Build(args) => build::build(&cli, args),
         Command::Run(args) => run::run(&cli, args),
+        Command::Recipe(args) => recipe::recipe(&cli, args),
         Command::Doctor => doctor::doctor(&cli),
         Command::Emulators => emulators::emulators(),
     };

@@ -32,9 +32,13 @@ pub fn recipe(cli: &Cli, args: &RecipeArgs) -> Result<ExitCode, Failure> {
     let out = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.rsc", options.name)));
     if out == Path::new("-") {
         if std::io::stdout().is_terminal() && !options.env.is_empty() {
-            return Err(Failure::usage("the script holds values of --env, which are not shown on a screen: name a file with -o"));
+            return Err(Failure::usage(
+                "the script holds values of --env, which are not shown on a screen: name a file with -o",
+            ));
         }
-        std::io::stdout().write_all(made.script.as_bytes()).map_err(|e| Failure::new(format!("write the script: {e}")))?;
+        std::io::stdout()
+            .write_all(made.script.as_bytes())
+            .map_err(|e| Failure::new(format!("write the script: {e}")))?;
     } else {
         write_private(&out, made.script.as_bytes())?;
     }
@@ -49,15 +53,30 @@ pub fn recipe(cli: &Cli, args: &RecipeArgs) -> Result<ExitCode, Failure> {
 
 /// What to type; the last lines of the output.
 fn usage(source: &str, out: &Path, upload: Option<&str>) {
-    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").escape_debug().to_string().replace("\\\\", "\\").replace("\\\"", "\""));
     let name = out.file_name().unwrap_or_default().to_string_lossy();
-    println!("{} is ready (it may hold secrets: its mode is 0600). To use it:", out.display().to_string().escape_debug());
+    println!(
+        "{} is ready (it may hold secrets: its mode is 0600). To use it:",
+        out.display().to_string().escape_debug()
+    );
     println!("  sftp admin@ROUTER");
     if let Some(upload) = upload {
-        println!("  sftp> put {} {}", quoted(source), quoted(upload));
+        println!("  sftp> put {} {}", sftp_word(source), sftp_word(upload));
     }
-    println!("  sftp> put {} {}", quoted(&out.display().to_string()), quoted(&name));
+    println!("  sftp> put {} {}", sftp_word(&out.display().to_string()), sftp_word(&name));
     println!("  ssh admin@ROUTER '/import file-name={}'", recipe::quote(name.as_bytes()).replace('\'', "'\\''"));
+}
+
+/// A word of sftp's command line. Control characters can't be typed and would only play with the screen.
+fn sftp_word(text: &str) -> String {
+    let mut out = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push('?'),
+            c => out.push(c),
+        }
+    }
+    out + "\""
 }
 
 /// The image, and a name for its container.
@@ -73,9 +92,13 @@ fn subject(cli: &Cli, args: &RecipeArgs) -> Result<(Subject, String), Failure> {
         Some(text) => {
             let reference = Reference::parse(text).map_err(Failure::usage)?;
             let Some(wanted) = &wanted else {
-                return Err(Failure::usage("an image of a registry may be there for several platforms: choose one with --for DEVICE or --platform"));
+                return Err(Failure::usage(
+                    "an image of a registry may be there for several platforms: choose one with --for DEVICE or --platform",
+                ));
             };
-            let image = machine::registry(&config)?.image(&reference, wanted, PullPolicy::Missing).map_err(Failure::new)?;
+            // The router pulls what the tag names now, and the script compares ids.
+            let image =
+                machine::registry(&config)?.image(&reference, wanted, PullPolicy::Always).map_err(Failure::new)?;
             let tag = match reference.digest() {
                 // Refused, with the reason, where the script is made.
                 Some(digest) => format!("@{digest}"),
@@ -92,7 +115,10 @@ fn subject(cli: &Cli, args: &RecipeArgs) -> Result<(Subject, String), Failure> {
             let image = store.image(None, None, wanted.as_ref().unwrap_or(&machine)).map_err(Failure::new)?;
             let meta = fs::metadata(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
             if !meta.is_file() {
-                return Err(Failure::new(format!("{} is no file, and a router imports an archive: make one with `routerpack build`", path.display())));
+                return Err(Failure::new(format!(
+                    "{} is no file, and a router imports an archive: make one with `routerpack build`",
+                    path.display()
+                )));
             }
             let stem = path.file_name().unwrap_or_default().to_string_lossy();
             let stem = stem.trim_end_matches(".gz").trim_end_matches(".tar").trim_end_matches(".tgz").to_string();
@@ -165,19 +191,24 @@ fn options(args: &RecipeArgs, image: &str) -> Result<Options, Failure> {
         Some(slot) => Disk::Slot(slot.trim_end_matches('/').into()),
     };
     if let Some(text) = &args.subnet {
-        let bad = || Failure::usage(format!("--subnet {text}: expected ADDRESS/LENGTH with a length of 8 to 29, such as 172.31.200.0/24"));
+        let bad = || {
+            Failure::usage(format!(
+                "--subnet {text}: expected ADDRESS/LENGTH with a length of 8 to 29, such as 172.31.200.0/24"
+            ))
+        };
         o.subnet = Subnet::parse(text).ok_or_else(bad)?;
     }
     if let Some(text) = &args.subnet6 {
         let address = text.strip_suffix("/64").and_then(|a| a.parse().ok());
-        o.subnet6 = Some(address.ok_or_else(|| Failure::usage(format!("--subnet6 {text}: expected a /64, such as fd12:3456:789a:1::/64")))?);
+        o.subnet6 = Some(address.ok_or_else(|| {
+            Failure::usage(format!("--subnet6 {text}: expected a /64, such as fd12:3456:789a:1::/64"))
+        })?);
     }
     o.ports = args.port.iter().map(|p| port(p)).collect::<Result<_, _>>()?;
     (o.lan, o.publish_wan) = (args.lan.clone(), args.publish_wan);
     o.dns = args.dns.clone();
     o.env = environment(args)?;
     o.mounts = args.volume.iter().map(|v| mount(v)).collect::<Result<_, _>>()?;
-    // As elsewhere on this command line, one word is one word; an argv is given in JSON.
     o.entrypoint = args.entrypoint.as_deref().map(argv).transpose()?;
     o.cmd = args.cmd.as_deref().map(argv).transpose()?;
     (o.user, o.workdir, o.hostname) = (args.user.clone(), args.workdir.clone(), args.hostname.clone());
@@ -224,14 +255,18 @@ fn options(args: &RecipeArgs, image: &str) -> Result<Options, Failure> {
 /// `["/app","serve"]`, or words divided by spaces, which is what RouterOS makes of them anyway.
 fn argv(text: &str) -> Result<Vec<String>, Failure> {
     match text.trim_start().starts_with('[') {
-        true => serde_json::from_str(text).map_err(|e| Failure::usage(format!("`{text}` is no JSON array of strings: {e}"))),
+        true => {
+            serde_json::from_str(text).map_err(|e| Failure::usage(format!("`{text}` is no JSON array of strings: {e}")))
+        }
         false => Ok(text.split_whitespace().map(str::to_string).collect()),
     }
 }
 
 /// `8080:80`, `80`, `53:53/udp`.
 fn port(text: &str) -> Result<Port, Failure> {
-    let bad = || Failure::usage(format!("--port {text}: expected [ROUTER:]CONTAINER[/tcp|/udp], such as 8080:80 or 53:53/udp"));
+    let bad = || {
+        Failure::usage(format!("--port {text}: expected [ROUTER:]CONTAINER[/tcp|/udp], such as 8080:80 or 53:53/udp"))
+    };
     let (ports, protocol) = match text.split_once('/') {
         None | Some((_, "tcp")) => (text.split('/').next().unwrap_or_default(), Protocol::Tcp),
         Some((ports, "udp")) => (ports, Protocol::Udp),
@@ -243,7 +278,11 @@ fn port(text: &str) -> Result<Port, Failure> {
 }
 
 fn mount(text: &str) -> Result<Mount, Failure> {
-    let bad = || Failure::usage(format!("--volume {text}: expected DST, SRC:DST or SRC:DST:ro; SRC is a path on the router or a name"));
+    let bad = || {
+        Failure::usage(format!(
+            "--volume {text}: expected DST, SRC:DST or SRC:DST:ro; SRC is a path on the router or a name"
+        ))
+    };
     let parts: Vec<&str> = text.split(':').collect();
     let (src, dst, read_only) = match parts[..] {
         [dst] => (None, dst, false),
@@ -275,7 +314,11 @@ fn environment(args: &RecipeArgs) -> Result<Vec<(String, String)>, Failure> {
             Some((key, value)) => add(key, value.into()),
             None => match machine::variable(given) {
                 Some(value) => add(given, value),
-                None => return Err(Failure::usage(format!("--env {given}: the environment has no such variable; give {given}=VALUE"))),
+                None => {
+                    return Err(Failure::usage(format!(
+                        "--env {given}: the environment has no such variable; give {given}=VALUE"
+                    )));
+                }
             },
         }
     }
@@ -293,7 +336,8 @@ fn bytes(option: &str, text: &str) -> Result<u64, Failure> {
         _ => (core, 0),
     };
     // RouterOS' numbers are signed.
-    let value = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)).filter(|n| i64::try_from(*n).is_ok());
+    let value =
+        digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)).filter(|n| i64::try_from(*n).is_ok());
     value.ok_or_else(|| Failure::usage(format!("{option} {text}: expected a size such as 64m or 1g")))
 }
 

@@ -155,7 +155,8 @@ impl Words {
         }
         if !options.tmpfs.is_empty() {
             // `size@directory`, as the vendor's container page has it.
-            let each: Vec<String> = options.tmpfs.iter().map(|(bytes, dir)| format!("{}@{dir}", size(*bytes))).collect();
+            let each: Vec<String> =
+                options.tmpfs.iter().map(|(bytes, dir)| format!("{}@{dir}", size(*bytes))).collect();
             self.since((21, 2), "tmpfs", &each.join(","));
         }
         if !options.devices.is_empty() {

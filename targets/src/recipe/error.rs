@@ -6,7 +6,9 @@ use super::version::BadVersion;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The name can't be part of the names on the router.
-    #[error("`{0}` can't name a container: use 1 to 32 lower-case letters, digits and `-`, beginning with a letter or digit")]
+    #[error(
+        "`{0}` can't name a container: use 1 to 32 lower-case letters, digits and `-`, beginning with a letter or digit"
+    )]
     Name(String),
     /// A version without recipes.
     #[error(transparent)]
@@ -20,7 +22,9 @@ pub enum Error {
         reason: &'static str,
     },
     /// The image runs on no router.
-    #[error("the image is for {0}, and containers run on linux/arm64, linux/arm and linux/amd64 routers; build it with --platform or --for")]
+    #[error(
+        "the image is for {0}, and containers run on linux/arm64, linux/arm and linux/amd64 routers; build it with --platform or --for"
+    )]
     Platform(String),
     /// There is nothing to run.
     #[error("the image has neither ENTRYPOINT nor CMD; say what to run with --entrypoint or --cmd")]
@@ -32,7 +36,9 @@ pub enum Error {
     )]
     Unspellable(&'static str),
     /// Beyond what a router handles as one file's contents.
-    #[error("the script would have {bytes} bytes, and routers handle less than {limit}; give the container fewer or shorter --env values and mounts")]
+    #[error(
+        "the script would have {bytes} bytes, and routers handle less than {limit}; give the container fewer or shorter --env values and mounts"
+    )]
     TooLong {
         /// How long it would be.
         bytes: usize,

@@ -140,7 +140,11 @@ impl Maker<'_> {
         let mut script = fill(include_str!("templates/head.rsc"), holes);
         script += &self.checks(&platform, &root);
         script += &self.network(&tag);
-        for part in [include_str!("templates/tools.rsc"), include_str!("templates/container.rsc"), include_str!("templates/back.rsc")] {
+        for part in [
+            include_str!("templates/tools.rsc"),
+            include_str!("templates/container.rsc"),
+            include_str!("templates/back.rsc"),
+        ] {
             script += &fill(part, holes);
         }
         script += include_str!("templates/tail.rsc");
@@ -275,7 +279,8 @@ impl Maker<'_> {
         let mut out = format!("{indent}:local {name}");
         for (range, text, missing) in ranges {
             let test = range.test("routerpackVersion");
-            let notes: String = missing.iter().map(|m| format!(" ; :put {}", quote(format!("routerpack: {m}").as_bytes()))).collect();
+            let notes: String =
+                missing.iter().map(|m| format!(" ; :put {}", quote(format!("routerpack: {m}").as_bytes()))).collect();
             let parsed = quote(text.as_bytes());
             out += &format!(
                 "\n{indent}:if {test} do={{ :do {{ :set {name} [:parse {parsed}] }} on-error={{ :error \"routerpack: this RouterOS does not know the commands of its version\" }}{notes} }}"
@@ -288,7 +293,8 @@ impl Maker<'_> {
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if let Some(range) = self.range {
-            notes.extend(container::add(self.subject, self.options, self.names, self.mounts.len(), range.first).missing);
+            notes
+                .extend(container::add(self.subject, self.options, self.names, self.mounts.len(), range.first).missing);
             if self.mounts.iter().any(|m| m.read_only) && range.first < Version::new(20, 0) {
                 notes.push("a read-only mount needs RouterOS 7.20: the container can write to it".into());
             }
@@ -323,7 +329,10 @@ impl Maker<'_> {
             Some(file) => format!("#   sftp> put ARCHIVE {disk}{file}\n"),
             None => String::new(),
         };
-        format!("# To use it: sftp admin@ROUTER\n{put}#   sftp> put {0}.rsc\n# and then on the router: /import file-name={0}.rsc\n", self.names.name)
+        format!(
+            "# To use it: sftp admin@ROUTER\n{put}#   sftp> put {0}.rsc\n# and then on the router: /import file-name={0}.rsc\n",
+            self.names.name
+        )
     }
 }
 

@@ -42,7 +42,14 @@ impl Names {
             ..=11 => format!("rp-{name}"),
             _ => format!("rp-{}-{}", name[..6].trim_end_matches('-'), short_hash(name)),
         };
-        Self { name: name.into(), tag: format!("routerpack:{name}"), veth, list: format!("routerpack-{name}"), root, file }
+        Self {
+            name: name.into(),
+            tag: format!("routerpack:{name}"),
+            veth,
+            list: format!("routerpack-{name}"),
+            root,
+            file,
+        }
     }
 
     /// Where a mount's data are, below the disk; or the path that its owner gave.
@@ -103,9 +110,12 @@ mod tests {
 
     #[test]
     fn names_of_images() {
-        for (image, want) in
-            [("hello:latest", "hello"), ("ghcr.io/acme/Hello_World:1.0", "hello-world"), ("__", "container"), ("", "container")]
-        {
+        for (image, want) in [
+            ("hello:latest", "hello"),
+            ("ghcr.io/acme/Hello_World:1.0", "hello-world"),
+            ("__", "container"),
+            ("", "container"),
+        ] {
             assert_eq!(name_of(image), want);
         }
     }

@@ -58,7 +58,9 @@ impl Maker<'_> {
         let name = quote(self.names.veth.as_bytes());
         let text = |version: Version| match self.hosts6() {
             Some((router, _)) if version >= Version::new(11, 0) => {
-                format!("/interface/veth/add name={name} address=$addresses gateway={gateway} gateway6={router} comment={tag}")
+                format!(
+                    "/interface/veth/add name={name} address=$addresses gateway={gateway} gateway6={router} comment={tag}"
+                )
             }
             _ => format!("/interface/veth/add name={name} address=$address gateway={gateway} comment={tag}"),
         };
@@ -71,7 +73,8 @@ impl Maker<'_> {
             Some((_, host)) => format!(" addresses=($ip . \"/{length},{host}/64\")"),
             None => String::new(),
         };
-        self.function("addVeth", "      ", text, missing) + &format!("\n      $addVeth address=($ip . \"/{length}\"){both}")
+        self.function("addVeth", "      ", text, missing)
+            + &format!("\n      $addVeth address=($ip . \"/{length}\"){both}")
     }
 
     /// For the router's own resolver; none when the container asks others.
@@ -80,13 +83,16 @@ impl Maker<'_> {
         if !self.options.dns.is_empty() && !self.options.dns.iter().any(|ip| *ip == gateway) {
             return String::new();
         }
-        let rule = |protocol: &str| fill(include_str!("templates/rule-dns.rsc"), &[("PROTOCOL", protocol), ("TAG", tag)]);
+        let rule =
+            |protocol: &str| fill(include_str!("templates/rule-dns.rsc"), &[("PROTOCOL", protocol), ("TAG", tag)]);
         rule("udp") + &rule("tcp")
     }
 
     fn ipv6_rule(&self, tag: &str) -> String {
         match self.hosts6() {
-            Some((_, host)) => fill(include_str!("templates/rule-ipv6.rsc"), &[("HOST6", &host.to_string()), ("TAG", tag)]),
+            Some((_, host)) => {
+                fill(include_str!("templates/rule-ipv6.rsc"), &[("HOST6", &host.to_string()), ("TAG", tag)])
+            }
             None => String::new(),
         }
     }

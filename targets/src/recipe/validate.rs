@@ -60,7 +60,10 @@ fn places(options: &Options) -> Result<(), Error> {
         if let Some(src) = src {
             no_nul(&option(), src)?;
             if src.is_empty() || src.split('/').any(|part| part == "..") {
-                return Err(Error::Value { option: option(), reason: "the place on the router is a path without `..`" });
+                return Err(Error::Value {
+                    option: option(),
+                    reason: "the place on the router is a path without `..`",
+                });
             }
         }
     }
@@ -101,13 +104,19 @@ fn texts(subject: &Subject, options: &Options) -> Result<(), Error> {
         for item in items {
             no_nul(option, item)?;
             if item.is_empty() || item.contains(',') {
-                return Err(Error::Value { option: option.into(), reason: "name one thing at a time, without a comma" });
+                return Err(Error::Value {
+                    option: option.into(),
+                    reason: "name one thing at a time, without a comma",
+                });
             }
         }
     }
     for (host, _) in &options.hosts {
         if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
-            return Err(Error::Value { option: "--add-host".into(), reason: "a host name has letters, digits, `-` and `.`" });
+            return Err(Error::Value {
+                option: "--add-host".into(),
+                reason: "a host name has letters, digits, `-` and `.`",
+            });
         }
     }
     if let Source::Registry { reference, .. } = &subject.source

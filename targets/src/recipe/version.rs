@@ -18,7 +18,9 @@ pub enum BadVersion {
     #[error("`{0}` is no version of RouterOS; expected 7.9 to 7.25, for example 7.21 or 7.21.5, or `universal`")]
     Form(String),
     /// Before the oldest command tree that is known.
-    #[error("recipes begin at RouterOS 7.9, and {0} is older: nothing is published about its commands; update the router")]
+    #[error(
+        "recipes begin at RouterOS 7.9, and {0} is older: nothing is published about its commands; update the router"
+    )]
     TooOld(String),
 }
 
@@ -43,7 +45,8 @@ impl FromStr for Version {
         let bad = || BadVersion::Form(text.chars().take(40).collect());
         let core = text.trim().split(' ').next().unwrap_or_default();
         let core = core.split(['b', 'r', 'a']).next().unwrap_or_default();
-        let parts: Vec<u32> = core.split('.').map(|p| p.parse().ok().filter(|n| *n < 100)).collect::<Option<_>>().ok_or_else(bad)?;
+        let parts: Vec<u32> =
+            core.split('.').map(|p| p.parse().ok().filter(|n| *n < 100)).collect::<Option<_>>().ok_or_else(bad)?;
         let version = match parts[..] {
             [7, minor] => Self { minor, patch: 0 },
             [7, minor, patch] => Self { minor, patch },
@@ -149,7 +152,9 @@ mod tests {
 
     #[test]
     fn a_version_lies_in_its_band() {
-        for (version, first) in [("7.9", "7.9"), ("7.18.2", "7.11"), ("7.21.1", "7.21"), ("7.21.5", "7.21.2"), ("7.25", "7.24")] {
+        for (version, first) in
+            [("7.9", "7.9"), ("7.18.2", "7.11"), ("7.21.1", "7.21"), ("7.21.5", "7.21.2"), ("7.25", "7.24")]
+        {
             assert_eq!(Range::of(version.parse().unwrap()).first.to_string(), first);
         }
     }

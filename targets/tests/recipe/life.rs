@@ -62,7 +62,10 @@ fn a_second_install_changes_nothing() {
         let nat = router.tagged("/ip/firewall/nat", TAG);
         assert_eq!(nat.len(), 2);
         for rule in nat {
-            assert_eq!((rule["dst-address-type"].string(), rule["in-interface-list"].string()), ("local".into(), "LAN".into()));
+            assert_eq!(
+                (rule["dst-address-type"].string(), rule["in-interface-list"].string()),
+                ("local".into(), "LAN".into())
+            );
             assert_eq!(rule["to-addresses"].string(), "172.31.200.2");
         }
         // The accepts stand between what was accepted before and the first drop.
@@ -87,7 +90,8 @@ fn an_update_replaces_the_container_and_keeps_the_rest() {
         assert!(go(&mut router, &one, &o, Action::Update).unwrap_err().contains("not installed"));
         go(&mut router, &one, &o, Action::Install).unwrap();
         upload(&mut router, &two, "web", Behaviour::Runs);
-        let menus = ["/container/envs", "/container/mounts", "/interface/veth", "/ip/firewall/nat", "/ip/firewall/filter"];
+        let menus =
+            ["/container/envs", "/container/mounts", "/interface/veth", "/ip/firewall/nat", "/ip/firewall/filter"];
         let rest = |r: &Router| menus.map(|m| format!("{:?}", r.items(m)));
         let before = rest(&router);
         let why = go(&mut router, &two, &o, Action::Install).unwrap_err();
@@ -197,7 +201,9 @@ fn two_recipes_share_the_bridge_and_nothing_else() {
         upload(&mut router, &s, "dns", Behaviour::Runs);
         go(&mut router, &s, &o, Action::Install).unwrap();
         go(&mut router, &s, &other, Action::Install).unwrap();
-        assert!(router.tagged("/interface/veth", "routerpack:dns")[0]["address"].string().starts_with("172.31.200.3/24"));
+        assert!(
+            router.tagged("/interface/veth", "routerpack:dns")[0]["address"].string().starts_with("172.31.200.3/24")
+        );
         go(&mut router, &s, &o, Action::Uninstall).unwrap();
         assert!(router.tagged("/container", TAG).is_empty());
         assert_eq!(router.tagged("/container", "routerpack:dns").len(), 1);
@@ -227,7 +233,9 @@ fn a_router_that_does_not_fit_is_told_and_left_alone() {
             r.disk("usb1", "ext4", 1000);
         }),
         ("overlaps with this router's 172.31.0.1/16", |r| r.address("172.31.0.1/16", Value::Ip(0xac1f_0000), "bridge")),
-        ("overlaps with this router's 172.31.200.130/25", |r| r.address("172.31.200.130/25", Value::Ip(0xac1f_c880), "bridge")),
+        ("overlaps with this router's 172.31.200.130/25", |r| {
+            r.address("172.31.200.130/25", Value::Ip(0xac1f_c880), "bridge")
+        }),
         ("no name servers", |r| field(r, "/ip/dns", "dynamic-servers", Value::text(""))),
         ("no interface list LAN", |r| r.menus.get_mut("/interface/list").unwrap().clear()),
         ("the archive is not here", |r| r.menus.get_mut("/file").unwrap().clear()),

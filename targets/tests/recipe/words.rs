@@ -84,7 +84,11 @@ fn sources(s: &Subject) -> [Subject; 2] {
 
 fn router(version: &str, s: &Subject, o: &Options) -> Router {
     let mut router = Router::new(version, version).unwrap();
-    router.singles.get_mut("/system/resource").unwrap().insert("free-hdd-space".into(), crate::console::Value::Number(8 << 30));
+    router
+        .singles
+        .get_mut("/system/resource")
+        .unwrap()
+        .insert("free-hdd-space".into(), crate::console::Value::Number(8 << 30));
     let upload = Upload { size: 1000, image: s.id.hex().into(), behaviour: Behaviour::Runs };
     match &s.source {
         Source::Registry { reference, .. } => {

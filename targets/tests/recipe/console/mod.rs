@@ -41,7 +41,10 @@ pub fn trees() -> Option<&'static BTreeMap<String, Tree>> {
             Err(e) => {
                 let required = std::env::var_os("ROUTERPACK_REQUIRE_CONFORMANCE").is_some_and(|v| v == "1");
                 assert!(!required, "no command trees {}: {e}", path.display());
-                println!("no command trees {}: {e}; set ROUTERPACK_CONFORMANCE_DATA to test against them", path.display());
+                println!(
+                    "no command trees {}: {e}; set ROUTERPACK_CONFORMANCE_DATA to test against them",
+                    path.display()
+                );
                 None
             }
         }

@@ -88,9 +88,11 @@ impl Router {
         router.address("192.168.88.1/24", Value::Ip(0xc0a8_5800), "bridge");
         for (chain, action) in [("input", "accept"), ("input", "drop"), ("input", "drop"), ("forward", "drop")] {
             router.put("/ip/firewall/filter", &[("chain", t(chain)), ("action", t(action)), ("comment", t("defconf"))]);
-            router.put("/ipv6/firewall/filter", &[("chain", t(chain)), ("action", t(action)), ("comment", t("defconf"))]);
+            router
+                .put("/ipv6/firewall/filter", &[("chain", t(chain)), ("action", t(action)), ("comment", t("defconf"))]);
         }
-        router.put("/ip/firewall/nat", &[("chain", t("srcnat")), ("action", t("masquerade")), ("comment", t("defconf"))]);
+        router
+            .put("/ip/firewall/nat", &[("chain", t("srcnat")), ("action", t("masquerade")), ("comment", t("defconf"))]);
         Some(router)
     }
 
@@ -172,12 +174,16 @@ impl Router {
     }
 
     fn row(&self, menu: &str, item: &Item) -> Value {
-        let mut fields: Item = item.iter().filter(|(k, _)| !k.starts_with('_')).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let mut fields: Item =
+            item.iter().filter(|(k, _)| !k.starts_with('_')).map(|(k, v)| (k.clone(), v.clone())).collect();
         if menu == "/container" {
             let state = item["_state"].string();
             match () {
-                () if self.newer(23) => fields.insert(if state == "error" { "download/extract failed".into() } else { state }, Value::Bool(true)),
-                () if self.newer(21) && matches!(&state[..], "running" | "stopped") => fields.insert(format!(".{state}"), Value::Bool(true)),
+                () if self.newer(23) => fields
+                    .insert(if state == "error" { "download/extract failed".into() } else { state }, Value::Bool(true)),
+                () if self.newer(21) && matches!(&state[..], "running" | "stopped") => {
+                    fields.insert(format!(".{state}"), Value::Bool(true))
+                }
                 () => fields.insert("status".into(), Value::text(state)),
             };
         }
@@ -194,7 +200,13 @@ impl Router {
         found.map_or_else(|| run(format!("no such item in {menu}")), Ok)
     }
 
-    pub fn command(&mut self, word: &str, values: &[Value], named: Vec<(String, Value)>, filter: Option<&Where>) -> Result<Value> {
+    pub fn command(
+        &mut self,
+        word: &str,
+        values: &[Value],
+        named: Vec<(String, Value)>,
+        filter: Option<&Where>,
+    ) -> Result<Value> {
         let (menu, verb) = word.rsplit_once('/').unwrap_or_default();
         let ids = values.first().cloned().unwrap_or(Value::Nothing);
         match verb {
@@ -277,9 +289,16 @@ impl Router {
             if get("name").is_some_and(|name| self.has("/container", "name", name)) {
                 return run("failure: name is taken");
             }
-            let lists = [("envlist", "/container/envs", "name"), ("envlists", "/container/envs", "list"), ("mounts", "/container/mounts", "name"), ("mountlists", "/container/mounts", "list")];
+            let lists = [
+                ("envlist", "/container/envs", "name"),
+                ("envlists", "/container/envs", "list"),
+                ("mounts", "/container/mounts", "name"),
+                ("mountlists", "/container/mounts", "list"),
+            ];
             for (argument, menu, key) in lists {
-                for name in get(argument).iter().flat_map(|v| v.string().split(',').map(str::to_string).collect::<Vec<_>>()) {
+                for name in
+                    get(argument).iter().flat_map(|v| v.string().split(',').map(str::to_string).collect::<Vec<_>>())
+                {
                     if !self.has(menu, key, &Value::text(&name)) {
                         return run(format!("{argument}: no such list {name}"));
                     }
@@ -290,7 +309,8 @@ impl Router {
                 Some(file) => file.clone(),
                 None => get("remote-image").cloned().unwrap_or(Value::Nothing),
             };
-            extra = vec![("_image", image), ("_state", Value::text("extracting")), ("_since", Value::Number(self.clock))];
+            extra =
+                vec![("_image", image), ("_state", Value::text("extracting")), ("_since", Value::Number(self.clock))];
         }
         let fields: Vec<(&str, Value)> = named.iter().map(|(k, v)| (k.as_str(), v.clone())).chain(extra).collect();
         let id = self.put(menu, &fields);

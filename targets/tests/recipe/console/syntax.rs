@@ -47,9 +47,11 @@ impl Statement {
     }
 }
 
-const BUILTINS: &str = "if foreach for while do local global set put error delay return len typeof find pick tostr tonum toip parse";
+const BUILTINS: &str =
+    "if foreach for while do local global set put error delay return len typeof find pick tostr tonum toip parse";
 /// Loosest first; a row binds alike.
-const OPERATORS: &[&[&str]] = &[&["or"], &["and"], &["!=", ">=", "<=", "<<", "=", "<", ">"], &["."], &["+", "-"], &["*"], &["&"]];
+const OPERATORS: &[&[&str]] =
+    &[&["or"], &["and"], &["!=", ">=", "<=", "<<", "=", "<", ">"], &["."], &["+", "-"], &["*"], &["&"]];
 
 pub struct Parser<'a> {
     text: &'a [u8],
@@ -228,7 +230,8 @@ impl<'a> Parser<'a> {
                         continue;
                     }
                     let menu = command.rsplit_once('/').map_or("", |(menu, _)| menu);
-                    let known = |verb: &str| self.syntax.tree.get(&format!("{menu}/{verb}")).is_some_and(|a| a.contains(&key));
+                    let known =
+                        |verb: &str| self.syntax.tree.get(&format!("{menu}/{verb}")).is_some_and(|a| a.contains(&key));
                     if !known("add") && !known("set") && !matches!(&key[..], "name" | "disabled") {
                         return self.fail(&format!("no property {key}"));
                     }
@@ -274,7 +277,10 @@ impl<'a> Parser<'a> {
             }
             _ => {
                 let start = self.at;
-                while !matches!(self.peek(), b' ' | b'\n' | b';' | b']' | b'}' | b')' | b'"' | b'$' | b'[' | b'{' | b'(' | 0) {
+                while !matches!(
+                    self.peek(),
+                    b' ' | b'\n' | b';' | b']' | b'}' | b')' | b'"' | b'$' | b'[' | b'{' | b'(' | 0
+                ) {
                     self.at += 1;
                 }
                 match std::str::from_utf8(&self.text[start..self.at]) {
