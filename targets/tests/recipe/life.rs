@@ -133,6 +133,10 @@ fn a_failed_update_leaves_the_former_container_running() {
 #[test]
 fn an_image_that_never_unpacks_is_given_up_after_half_an_hour() {
     on_each_version(|mut router, o| {
+        // Half an hour of looking is long in here, too: one recipe a version.
+        if o.routeros.is_some() {
+            return;
+        }
         let (one, two) = (subject("one"), subject("two"));
         upload(&mut router, &one, "web", Behaviour::Runs);
         go(&mut router, &one, &o, Action::Install).unwrap();

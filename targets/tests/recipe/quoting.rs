@@ -9,6 +9,8 @@ use crate::{
 };
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// Also inside of a string that is parsed again.
     #[test]
     fn a_string_reads_back(value in prop::collection::vec(any::<u8>(), 0..200)) {
