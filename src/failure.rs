@@ -45,13 +45,13 @@ impl Failure {
             notes.extend(rest.lines().map(|l| l.trim().to_string()));
             title = first.to_string();
         }
-        let drawn = error.vertex.as_ref().and_then(|(digest, _)| place(definition, digest.as_str())).map(|place| {
+        let drawn = error.vertex.as_ref().and_then(|vertex| place(definition, vertex.digest.as_str())).map(|place| {
             let span = lines(&place.text, place.first, place.last);
             Excerpt { file: &place.file, text: &place.text, span, title: &title, notes: notes.clone(), warning: false }
                 .draw()
         });
         let mut text = drawn.unwrap_or_else(|| {
-            let name = error.vertex.as_ref().map(|(_, name)| format!("{name}: ")).unwrap_or_default();
+            let name = error.vertex.as_ref().map(|vertex| format!("{}: ", vertex.name)).unwrap_or_default();
             let notes: String = notes.iter().map(|n| format!("\n  {n}")).collect();
             format!("error: {name}{title}{notes}")
         });

@@ -7,8 +7,9 @@ use flate2::bufread::MultiGzDecoder;
 use routerpack_graph::Digest;
 use sha2::{Digest as _, Sha256};
 
-use crate::blobs::{BlobLock, BlobStore, BlobWriter};
+use crate::blobs::{BlobStore, BlobWriter};
 use crate::error::{Error, Result};
+use crate::lock::FileLock;
 
 /// Told how far a blob has come.
 pub trait Progress: Send + Sync {
@@ -61,7 +62,7 @@ pub(crate) enum Sink {
     /// Nothing: they lie in the user's own file.
     None,
     /// They go to the blob store, which takes them if they are right. The lock ends with it.
-    Store(BlobWriter, Option<BlobLock>),
+    Store(BlobWriter, Option<FileLock>),
     /// They came from the blob store, and are removed from there if they are wrong.
     Cached(BlobStore),
 }
