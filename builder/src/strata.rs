@@ -7,7 +7,11 @@ use std::{
     collections::{HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
     time::Instant,
 };
 
@@ -21,6 +25,9 @@ use crate::{
     events::{Ending, Events, Task},
     rootfs::{Part, Rootfs, StratumId},
 };
+
+/// So many layers are pulled at once even by a machine with fewer cores: a registry's answer has pauses.
+const MIN_PULLS: usize = 3;
 
 /// Gives strata by name.
 pub struct Strata {
@@ -178,14 +185,20 @@ impl Strata {
     ) -> Result<Arc<Index>, Cause> {
         let what = || format!("layer {} of {}", image.layers[n].digest, image.name);
         let temp = self.cache.temp_dir().map_err(Cause::io("make a folder in the cache"))?;
-        let mut tar = image.open_layer(n, Some(progress))?;
+        // The index's reader hashes the tar anyway; it is compared below.
+        let mut tar = image.open_layer(n, Some(progress))?.leave_diff_id();
         let file = fs::File::create(temp.join("layer.tar")).map_err(Cause::io("make a file in the cache"))?;
         let read = layer::read_layer(&mut tar, &file).map_err(|e| layer_cause(what(), e))?;
         // The reader compares diff_id and blob digest at the end of its bytes, which the tar's own end may precede.
         io::copy(&mut tar, &mut io::sink()).map_err(Cause::io(what()))?;
         if read.diff_id != image.layers[n].diff_id {
-            let why = format!("its tar has the digest {}, not {}", read.diff_id, image.layers[n].diff_id);
-            return Err(Cause::Unsupported(format!("{}: {why}", what())));
+            let (layer, actual) = (&image.layers[n], read.diff_id);
+            return Err(Cause::from(routerpack_sources::Error::WrongDiffId {
+                from: image.name.clone(),
+                blob: layer.digest.clone(),
+                expected: layer.diff_id.clone(),
+                actual,
+            }));
         }
         fs::write(temp.join("index"), read.index.encode()).map_err(Cause::io("write an index"))?;
         self.cache.keep_dir(&temp, dir).map_err(Cause::io("keep a layer"))?;
@@ -207,14 +220,50 @@ impl Strata {
     /// The merged view of a rootfs.
     pub fn tree(&self, rootfs: &Rootfs) -> Result<Arc<Tree>, Cause> {
         rootfs.tree(|parts| {
+            self.load(parts)?;
             let strata = parts.iter().map(|p| self.stratum(p)).collect::<Result<Vec<_>, _>>()?;
             Tree::new(strata).map_err(Cause::rootfs("the strata can't be merged"))
         })
     }
 
+    /// Pulls, inflates and indexes what is not there yet, several layers at once and the largest first:
+    /// the last one to end then leaves the other cores idle for the shortest time.
+    fn load(&self, parts: &[Part]) -> Result<(), Cause> {
+        let size = |part: &Part| match part {
+            Part::Kept(StratumId::Layer(d)) => self.offered(d).map_or(0, |(image, n)| image.layers[n].size),
+            _ => 0,
+        };
+        let mut missing: Vec<&Part> = parts.iter().filter(|part| self.is_to_be_loaded(part)).collect();
+        missing.sort_by_key(|part| std::cmp::Reverse(size(part)));
+        let workers = thread::available_parallelism().map_or(1, |n| n.get()).max(MIN_PULLS).min(missing.len());
+        if workers < 2 {
+            return Ok(()); // whoever asks for it loads it
+        }
+        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let work = || {
+            while !failed.load(Ordering::Relaxed)
+                && let Some(part) = missing.get(next.fetch_add(1, Ordering::Relaxed))
+            {
+                self.stratum(part).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+            let mine = work();
+            let results = others.into_iter().map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            results.fold(mine, Result::and)
+        })
+    }
+
+    fn is_to_be_loaded(&self, part: &Part) -> bool {
+        matches!(part, Part::Kept(id @ StratumId::Layer(_)) if !self.loaded.lock().expect("no panic while holding it").contains_key(id))
+    }
+
     /// Directories to mount as overlay lowers, lowest first. Layers are unpacked if need be.
     pub fn dirs(&self, rootfs: &Rootfs) -> Result<Vec<PathBuf>, Cause> {
         let parts = rootfs.parts();
+        self.load(parts)?;
         (0..parts.len())
             .map(|at| match &parts[at] {
                 Part::Live(Stratum::Dir { root, .. }) => Ok(root.clone()),

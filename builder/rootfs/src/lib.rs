@@ -13,8 +13,10 @@
 //! All that a tar or a directory says is untrusted: names are cleaned or refused, symlinks are followed on the
 //! index alone, and what is opened or written is so beneath one directory, a component at a time.
 
+pub mod compare;
 pub mod confine;
 mod encode;
+mod graft;
 pub mod index;
 pub mod layer;
 pub mod merge;
@@ -26,6 +28,7 @@ pub mod tree;
 mod unpack;
 mod xattr;
 
+pub use compare::{Aspects, Difference, compare};
 pub use encode::DecodeError;
 pub use index::{Entry, Extra, Index, Kind, Mtime};
 pub use layer::{LayerError, LayerIndex, read_layer};

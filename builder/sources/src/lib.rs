@@ -14,10 +14,12 @@
 
 mod blobs;
 mod context;
+mod daemon;
 mod error;
 mod http;
 mod image;
 mod layer;
+mod location;
 mod lock;
 mod manifest;
 mod reference;
@@ -29,10 +31,12 @@ use std::time::Duration;
 
 pub use blobs::{BlobStore, BlobWriter};
 pub use context::{ContextRef, InvalidContext};
+pub use daemon::DockerDaemon;
 pub use error::{Error, Result};
 pub use http::{Download, HttpSource, Proxy};
 pub use image::{Image, Layer};
 pub use layer::{Compression, LayerReader, Progress};
+pub use location::{InvalidLocation, Location};
 pub use lock::FileLock;
 pub use manifest::{Descriptor, Index, Manifest};
 pub use reference::{InvalidReference, Reference};
