@@ -31,13 +31,48 @@ Exit codes:
 pub enum Command {
     /// Build an image from a Dockerfile and write it as an archive
     Build(Box<BuildArgs>),
+    /// Make any image into an archive that a router imports, without a Dockerfile
+    Convert(ConvertArgs),
+    /// Show config, layers, size and platform of an image
+    Inspect(InspectArgs),
+    /// Show how an image came to be
+    History(HistoryArgs),
+    /// List files of an image
+    Ls(LsArgs),
+    /// Print files of an image
+    Cat(CatArgs),
+    /// Show what changed between two images, files and config
+    Diff(DiffArgs),
+    /// Copy files into an archive or out of an image
+    Cp(CpArgs),
+    /// Make a new archive of an image and changes to its files or config
+    Commit(CommitArgs),
     /// Run an archive here, with the CPU that the router has, before it is uploaded
     Run(RunArgs),
+    /// Write the script that installs, updates or removes a container on a router
+    #[command(visible_alias = "rsc")]
+    Recipe(Box<RecipeArgs>),
     /// Say what this machine can do and how to mend the rest
     Doctor,
     /// List the emulators found, where they are, and the platforms they run
     Emulators,
+    /// Judge archives as a router's importer would, before they are uploaded
+    #[command(after_help = CHECK_CODES)]
+    Check(CheckArgs),
+    /// Say what a rule of `check` means, how it is known, and what mends it
+    Explain(ExplainArgs),
+    /// Say what a router's log means, and what mends it
+    Diagnose(DiagnoseArgs),
+    /// List routers: platform, memory, flash, places for a disk
+    Devices(DevicesArgs),
 }
+
+const CHECK_CODES: &str = "\
+Exit codes:
+  0  nothing found, or only what is good to know (and warnings, without --strict)
+  1  warnings, with --strict
+  2  errors, or an archive that can't be read or mended
+`routerpack explain RULE` tells more about a finding.";
 
 const OUTPUT_HELP: &str = "\
 Where and in which form the result goes: `type=routeros|docker|oci|tar|local,dest=PATH`, or just a PATH.
@@ -132,6 +167,166 @@ pub struct BuildArgs {
     pub insecure_registry: Vec<String>,
 }
 
+const SOURCE_HELP: &str = "\
+An image, wherever it is:
+  NAME[:TAG], docker://NAME[:TAG]   in a registry
+  PATH                              an archive, OCI layout, rootfs tar or directory: its content says which
+  docker-archive:PATH[:NAME]        what `docker save` and `podman save` write
+  oci-archive:PATH[:TAG]            an OCI layout in a tar
+  oci:DIR[:TAG]                     an OCI layout
+  docker-daemon:NAME[:TAG]          held by Docker (DOCKER_HOST names another socket)
+  containers-storage:NAME[:TAG]     held by podman
+  -                                 an archive on standard input
+
+A name without prefix is one of a registry unless it is written like a path (./NAME, NAME.tar) or a file has it.";
+
+/// `routerpack convert`
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// An image: a name in a registry, a PATH, docker-daemon:NAME … (see --help)
+    #[arg(long_help = SOURCE_HELP)]
+    pub source: String,
+    /// Name of the image, NAME[:TAG] [default: the source's]
+    #[arg(short, long, value_name = "NAME")]
+    pub tag: Vec<String>,
+    /// Which of the source's platforms, for example linux/arm64 [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+    /// The router that it is for, by product name or code: picks the platform
+    #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
+    pub device: Option<String>,
+    /// Where and in which form the result goes [default: ./<name>.tar]
+    #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
+    pub output: Option<String>,
+    /// One layer, or the source's [default: flat for routeros and tar, keep for docker and oci]
+    #[arg(long, value_enum)]
+    pub layers: Option<Layers>,
+    /// Load the image into docker, or podman where no docker answers
+    #[arg(long, conflicts_with = "output")]
+    pub load: bool,
+    /// Ask the registry for a newer image
+    #[arg(long)]
+    pub pull: bool,
+    /// How progress is shown
+    #[arg(long, value_enum, default_value = "auto", value_name = "MODE")]
+    pub progress: Mode,
+    /// Print only the image's id
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// A registry host that speaks plain HTTP, or HTTPS with a certificate nobody knows
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub insecure_registry: Vec<String>,
+}
+
+/// `routerpack inspect`
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// `json`, or a text with fields: `{{.Config.Env}}`, `{{json .Layers}}`
+    #[arg(short, long, value_name = "json|TEXT")]
+    pub format: Option<String>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack history`
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// `json`
+    #[arg(short, long, value_name = "json")]
+    pub format: Option<String>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack ls`
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// A directory or file of the image
+    #[arg(default_value = "/")]
+    pub path: String,
+    /// Mode, owner, size and time, too
+    #[arg(short, long)]
+    pub long: bool,
+    /// Everything below
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack cat`
+#[derive(Debug, Args)]
+pub struct CatArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// Files of the image
+    #[arg(required = true)]
+    pub paths: Vec<String>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack diff`
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The older image, any source
+    pub a: String,
+    /// The newer image, any source
+    pub b: String,
+    /// `json`
+    #[arg(short, long, value_name = "json")]
+    pub format: Option<String>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack cp`
+#[derive(Debug, Args)]
+pub struct CpArgs {
+    /// A path here, or ARCHIVE:PATH
+    pub from: String,
+    /// ARCHIVE:PATH, or a path here (`-`: a tar on standard output)
+    pub to: String,
+    /// Where the changed archive goes [default: it replaces ARCHIVE, once it is whole]
+    #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
+    pub output: Option<String>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
+/// `routerpack commit`
+#[derive(Debug, Args)]
+pub struct CommitArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// A directory of files to be added or replaced, or a layer's tar (its whiteouts delete)
+    pub changes: Option<PathBuf>,
+    /// A Dockerfile instruction about the config: 'CMD ["/app"]', 'ENV A=1' …
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    pub change: Vec<String>,
+    /// Name of the image, NAME[:TAG] [default: the source's]
+    #[arg(short, long, value_name = "NAME")]
+    pub tag: Vec<String>,
+    /// Where and in which form the result goes
+    #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
+    pub output: String,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+}
+
 /// What `--layers` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Layers {
@@ -188,4 +383,242 @@ pub struct RunArgs {
     /// The platform to choose where the archive holds several, and the CPU to run with
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
+}
+
+/// `routerpack recipe`
+#[derive(Debug, Args)]
+pub struct RecipeArgs {
+    /// The archive to upload, or docker://IMAGE for one that the router pulls from a registry
+    #[arg(value_name = "ARCHIVE|docker://IMAGE")]
+    pub source: String,
+    /// RouterOS version that the script is for, such as 7.21; `universal` branches by version on the router
+    #[arg(long, default_value = "universal", value_name = "VERSION")]
+    pub routeros: String,
+    /// What importing the script does; the word stands at its top
+    #[arg(long, value_enum, default_value = "install", value_name = "ACTION")]
+    pub action: RecipeAction,
+    /// The script's file, or `-` [default: NAME.rsc]
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Name of the container [default: the image's]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The platform to choose where there are several
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+    /// The router that it is for, by product name or code: picks the platform
+    #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
+    pub device: Option<String>,
+    /// Slot of the disk to use, or `internal` [default: the router's only disk with ext4 or btrfs]
+    #[arg(long, value_name = "SLOT")]
+    pub disk: Option<String>,
+    /// Space to leave free on it [default: 256m, internal 16m]
+    #[arg(long, value_name = "BYTES")]
+    pub reserve: Option<String>,
+    /// Network of the containers' bridge [default: 172.31.200.0/24]
+    #[arg(long, value_name = "ADDRESS/LENGTH")]
+    pub subnet: Option<String>,
+    /// Its IPv6 network
+    #[arg(long, value_name = "ADDRESS/64")]
+    pub subnet6: Option<String>,
+    /// A port of the router that leads to one of the container; reached from the LAN only
+    #[arg(short, long, value_name = "[ROUTER:]CONTAINER[/udp]")]
+    pub port: Vec<String>,
+    /// The interface from which ports are reached, instead of the interface list LAN
+    #[arg(long, value_name = "INTERFACE")]
+    pub lan: Option<String>,
+    /// Ports are reached from the Internet too
+    #[arg(long, conflicts_with = "lan")]
+    pub publish_wan: bool,
+    /// A name server of the container [default: the router's]
+    #[arg(long, value_name = "IP")]
+    pub dns: Vec<std::net::IpAddr>,
+    /// A variable of the environment; without `=VALUE` it is taken from the environment here
+    #[arg(short, long, value_name = "KEY[=VALUE]")]
+    pub env: Vec<String>,
+    /// A file of KEY=VALUE lines
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+    /// A directory of the router in the container: SRC is a path there, or a name among the container's data
+    #[arg(short, long, value_name = "[SRC:]DST[:ro]")]
+    pub volume: Vec<String>,
+    /// Instead of the image's ENTRYPOINT: words, or a JSON array
+    #[arg(long, value_name = "COMMAND")]
+    pub entrypoint: Option<String>,
+    /// Instead of the image's CMD: words, or a JSON array
+    #[arg(long, value_name = "COMMAND")]
+    pub cmd: Option<String>,
+    /// Instead of the image's USER
+    #[arg(short, long)]
+    pub user: Option<String>,
+    /// Instead of the image's WORKDIR
+    #[arg(short, long)]
+    pub workdir: Option<String>,
+    /// Name of the machine in the container [default: NAME]
+    #[arg(long)]
+    pub hostname: Option<String>,
+    /// Memory from which the container is slowed down (7.20 and newer)
+    #[arg(long, value_name = "BYTES")]
+    pub memory_high: Option<String>,
+    /// Memory at which it is killed (7.23 and newer)
+    #[arg(long, value_name = "BYTES")]
+    pub memory_max: Option<String>,
+    /// Swap (7.24 and newer)
+    #[arg(long, value_name = "BYTES")]
+    pub swap_max: Option<String>,
+    /// Cores, such as 0,2-3 (7.21 and newer)
+    #[arg(long, value_name = "LIST")]
+    pub cpus: Option<String>,
+    /// Size of /dev/shm (7.21.2 and newer)
+    #[arg(long, value_name = "BYTES")]
+    pub shm_size: Option<String>,
+    /// A directory in memory (7.21.2 and newer)
+    #[arg(long, value_name = "DIRECTORY:SIZE")]
+    pub tmpfs: Vec<String>,
+    /// A device, as RouterOS spells it (7.20 and newer)
+    #[arg(long = "device", value_name = "DEVICE")]
+    pub device_node: Vec<String>,
+    /// A further line of /etc/hosts (7.21 and newer)
+    #[arg(long, value_name = "HOST:IP")]
+    pub add_host: Vec<String>,
+    /// Whether a container that ended is started again (7.20 and newer)
+    #[arg(long, value_enum, default_value = "no", value_name = "POLICY")]
+    pub restart: RestartPolicy,
+    /// Seconds before that
+    #[arg(long, default_value = "10", value_name = "SECONDS")]
+    pub restart_interval: u32,
+    /// How often at most (7.23 and newer)
+    #[arg(long, value_name = "N")]
+    pub restart_max: Option<u32>,
+    /// Instead of the image's HEALTHCHECK (7.22 and newer)
+    #[arg(long, value_name = "COMMAND")]
+    pub health_cmd: Option<String>,
+    /// Between two checks
+    #[arg(long, value_name = "SECONDS", requires = "health_cmd")]
+    pub health_interval: Option<u32>,
+    /// For one check
+    #[arg(long, value_name = "SECONDS", requires = "health_cmd")]
+    pub health_timeout: Option<u32>,
+    /// Failures in a row
+    #[arg(long, value_name = "N", requires = "health_cmd")]
+    pub health_retries: Option<u32>,
+    /// In which failures do not count
+    #[arg(long, value_name = "SECONDS", requires = "health_cmd")]
+    pub health_start_period: Option<u32>,
+    /// From the stop signal to the kill (7.21 and newer)
+    #[arg(long, value_name = "SECONDS")]
+    pub stop_time: Option<u32>,
+    /// Full rights (7.24 and newer)
+    #[arg(long)]
+    pub privileged: bool,
+    /// Keep the container's output out of the router's log
+    #[arg(long)]
+    pub no_logging: bool,
+    /// Don't start it with the router
+    #[arg(long)]
+    pub no_start_on_boot: bool,
+    /// Delete the archive from the router once the container runs
+    #[arg(long)]
+    pub remove_archive: bool,
+    /// A registry host that speaks plain HTTP, or HTTPS with a certificate nobody knows
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub insecure_registry: Vec<String>,
+}
+
+/// What `--action` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RecipeAction {
+    /// Install; a second time changes nothing.
+    Install,
+    /// Replace the installed image by this one.
+    Update,
+    /// After an update that broke off: the former container again.
+    Rollback,
+    /// Remove all but the data.
+    Uninstall,
+}
+
+/// What `--restart` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RestartPolicy {
+    /// Never.
+    No,
+    /// When its command failed.
+    OnFailure,
+    /// Whenever it ended.
+    Always,
+}
+
+/// `routerpack check`
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Archives; `-` is standard input
+    #[arg(required = true, value_name = "ARCHIVE")]
+    pub archives: Vec<PathBuf>,
+    /// The router, by product name, code or board name; `-` reads `/system/resource/print` from standard input
+    #[arg(long = "for", value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// The platform, where no device is named [default: the image's own]
+    #[arg(long, value_name = "OS/ARCH", conflicts_with = "device")]
+    pub platform: Option<String>,
+    /// RouterOS version, such as 7.21; `universal` is strict enough for all of them [default: universal, or the version that
+    /// --for - reads]
+    #[arg(long, value_name = "VERSION")]
+    pub routeros: Option<String>,
+    /// End with exit code 1 where there are warnings
+    #[arg(long)]
+    pub strict: bool,
+    /// In which form findings are printed
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
+    pub format: ReportFormat,
+    /// Bytes free on the disk that the container goes to, such as 900M
+    #[arg(long, value_name = "BYTES")]
+    pub disk_size: Option<String>,
+    /// Write the archive anew as a router wants it
+    #[arg(long, requires = "fixed")]
+    pub fix: bool,
+    /// Where the mended archive goes
+    #[arg(short, long, value_name = "PATH", group = "fixed", requires = "fix")]
+    pub output: Option<PathBuf>,
+    /// The mended archive takes the place of the old one
+    #[arg(long, group = "fixed", requires = "fix")]
+    pub in_place: bool,
+}
+
+/// What `check --format` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people.
+    Text,
+    /// An array with one object an archive.
+    Json,
+    /// SARIF 2.1.0, for code scanners.
+    Sarif,
+}
+
+/// `routerpack explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The rule; without one all are listed
+    pub rule: Option<String>,
+    /// RouterOS version that the weight is told for
+    #[arg(long, value_name = "VERSION", default_value = "universal")]
+    pub routeros: String,
+}
+
+/// `routerpack diagnose`
+#[derive(Debug, Args)]
+pub struct DiagnoseArgs {
+    /// What the router said; without it standard input is read
+    pub text: Vec<String>,
+    /// The router's RouterOS version
+    #[arg(long, value_name = "VERSION", default_value = "universal")]
+    pub routeros: String,
+}
+
+/// `routerpack devices`
+#[derive(Debug, Args)]
+pub struct DevicesArgs {
+    /// A part of the name, code, CPU, architecture or platform [default: every device that runs containers]
+    pub pattern: Option<String>,
 }

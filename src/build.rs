@@ -3,32 +3,29 @@
 use std::{
     collections::BTreeMap,
     io::{IsTerminal, Read},
-    panic,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
 
-use routerpack_builder::{
-    Builder, Built, Cache, Local, Part, Request, Secret, Strata, StratumId, events::Events, request,
-};
+use routerpack_builder::{Builder, Built, Cache, Local, Request, Secret, Strata, request};
 use routerpack_frontends::dockerfile::{
     Diagnostic, Dockerfile, Severity,
     lower::{self, Context, Lowered, Options},
 };
 use routerpack_graph::{ImageConfig, Platform, exec, pb};
-use routerpack_sources::{BlobStore, PullPolicy};
-use routerpack_targets::{self as targets, Format, Summary, devices};
+use routerpack_sources::PullPolicy;
 
 use crate::{
-    args::{BuildArgs, Cli, Layers, Network, OnFailure},
+    args::{BuildArgs, Cli, Network, OnFailure},
     durable,
     excerpt::Excerpt,
     failure::Failure,
-    flags, load, machine,
-    machine::SignalWatch,
+    flags,
+    machine::{self, SignalWatch},
     output::{Dest, Output},
-    progress::{Mode, Progress, megabytes},
+    pack::{self, Packing},
+    progress::{Mode, Progress},
     resolver::{self, SourceResolver},
 };
 
@@ -40,7 +37,7 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let name = base_name(&args.context);
     let output = Output::parse(args.output.as_deref(), &name).map_err(Failure::usage)?;
     let flags = Flags::read(args)?;
-    let platform = platform(args)?;
+    let platform = machine::wanted_platform(args.platform.as_deref(), args.device.as_deref())?;
     let can_chown = machine::become_root()?;
     let watch = SignalWatch::start()?;
     let progress = Arc::new(Progress::new(if args.quiet { Mode::Quiet } else { args.progress }));
@@ -65,7 +62,7 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
              base images are kept in the archive all the same\n  more ids: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
         );
     }
-    let epoch = epoch(&flags.build_args)?;
+    let epoch = pack::epoch(flags.build_args.get("SOURCE_DATE_EPOCH"))?;
     let lowered = lower(args, &flags, &source, &resolver, &host.platform, platform)?;
     for warning in &lowered.warnings {
         progress.line(&draw(&source, warning));
@@ -94,18 +91,21 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
         return Err(interrupted);
     }
 
-    let tags = if args.tag.is_empty() { vec![format!("{}:latest", image_name(&name))] } else { args.tag.clone() };
+    let tags = if args.tag.is_empty() { vec![format!("{}:latest", pack::image_name(&name))] } else { args.tag.clone() };
     let packing = Packing {
-        args,
         output: &output,
+        load: args.load,
+        layers: args.layers,
         tags: &tags,
+        tags_given: !args.tag.is_empty(),
         epoch,
         strata: &strata,
         blobs: builder.registry.blobs(),
         progress: &progress,
         watch: &watch,
     };
-    let summary = packing.pack(&lowered, &built)?;
+    let config = ImageConfig { created: created(&lowered.config, &built), ..lowered.config.clone() };
+    let summary = packing.pack(&built.rootfs, &config, &lowered.platform)?;
     if args.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }
@@ -144,18 +144,6 @@ impl Flags {
             shm_size: args.shm_size.as_deref().map_or(Ok(0), |s| flags::bytes("--shm-size", s)).map_err(collect)?,
         })
     }
-}
-
-fn platform(args: &BuildArgs) -> Result<Option<Platform>, Failure> {
-    if let Some(name) = &args.device {
-        let device = devices::find(name).map_err(|e| Failure::new(format!("--for: {e}")))?;
-        let platform = device.platform();
-        return platform
-            .map(Some)
-            .ok_or_else(|| Failure::new(format!("--for: the {} has no container package", device.name)));
-    }
-    let parse = |text: &String| Platform::parse(text, &machine::platform()).map_err(Failure::usage);
-    args.platform.as_ref().map(parse).transpose()
 }
 
 /// A Dockerfile and where it came from.
@@ -239,14 +227,6 @@ fn never(output: &Output, cache: &Cache) -> Result<Vec<PathBuf>, Failure> {
     Ok(never)
 }
 
-fn epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64>, Failure> {
-    let text = build_args.get("SOURCE_DATE_EPOCH").cloned().or_else(|| machine::variable("SOURCE_DATE_EPOCH"));
-    let parse = |text: String| {
-        text.parse().map_err(|_| Failure::usage(format!("SOURCE_DATE_EPOCH: `{text}` is no number of seconds")))
-    };
-    text.map(parse).transpose()
-}
-
 fn draw(source: &Source, diagnostic: &Diagnostic) -> String {
     Excerpt {
         file: &source.file,
@@ -317,178 +297,6 @@ fn shell(progress: Arc<Progress>) -> request::OnFailure {
     })
 }
 
-/// Everything that packing takes.
-struct Packing<'a> {
-    args: &'a BuildArgs,
-    output: &'a Output,
-    tags: &'a [String],
-    epoch: Option<i64>,
-    strata: &'a Strata,
-    blobs: &'a BlobStore,
-    progress: &'a Progress,
-    watch: &'a SignalWatch,
-}
-
-/// Carries an interrupt out of the packer's progress callback; nothing else unwinds with this.
-struct Interrupted;
-
-impl Packing<'_> {
-    fn pack(&self, lowered: &Lowered, built: &Built) -> Result<Summary, Failure> {
-        let loading = match self.args.load {
-            true => Some(tempfile::tempdir().map_err(|e| Failure::new(format!("make a temporary directory: {e}")))?),
-            false => None,
-        };
-        let (format, dest) = match &loading {
-            Some(dir) => (Format::Docker, Dest::Path(dir.path().join("image.tar"))),
-            None => (self.output.format, self.output.dest.clone()),
-        };
-        let summary = self.write(lowered, built, format, &dest)?;
-        for warning in &summary.warnings.list {
-            self.progress.warning(&warning.to_string());
-        }
-        let unlisted = summary.warnings.count - summary.warnings.list.len() as u64;
-        if unlisted > 0 {
-            self.progress.warning(&format!("{unlisted} more of this kind"));
-        }
-        if let (Some(_), Dest::Path(path)) = (&loading, &dest) {
-            let by = load::load(path)?;
-            self.progress.line(&format!("{by} has {}", summary.tags.join(", ")));
-            return Ok(summary);
-        }
-        self.say(&summary, format, &lowered.platform);
-        Ok(summary)
-    }
-
-    fn write(&self, lowered: &Lowered, built: &Built, format: Format, dest: &Dest) -> Result<Summary, Failure> {
-        let layers = match self.args.layers {
-            None => format.default_layers(),
-            Some(Layers::Flat) => targets::Layers::Flat,
-            Some(Layers::Keep) => targets::Layers::Keep,
-        };
-        let tree = self.strata.tree(&built.rootfs).map_err(Failure::new)?;
-        let sources = match layers {
-            targets::Layers::Flat => Vec::new(),
-            targets::Layers::Keep => {
-                let source = |part| layer_source(self.strata, part, self.blobs, format);
-                built.rootfs.parts().iter().map(source).collect::<Result<_, _>>()?
-            }
-        };
-        let config = ImageConfig { created: created(&lowered.config, built), ..lowered.config.clone() };
-        let image = targets::Image { tree: &tree, config: &config, layers: &sources };
-        let mut stdout = std::io::stdout().lock();
-        let request = targets::Request {
-            format,
-            dest: match dest {
-                Dest::Path(path) => targets::Dest::Path(path),
-                Dest::Stdout => targets::Dest::Stream(&mut stdout),
-            },
-            tags: self.tags,
-            layers,
-            epoch: self.epoch,
-            compression: targets::Compression::Auto,
-            spool: &self.strata.cache().path("tmp"),
-            sync: false,
-        };
-        if let targets::Dest::Path(path) = &request.dest
-            && let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty())
-        {
-            std::fs::create_dir_all(parent).map_err(|e| Failure::new(format!("{}: {e}", parent.display())))?;
-        }
-        let bar = self.progress.packing("packing", None);
-        let mut progress = |done, total| {
-            if self.watch.interrupt.is_raised() {
-                panic::resume_unwind(Box::new(Interrupted));
-            }
-            bar.set_length(total);
-            bar.set_position(done);
-        };
-        let written = panic::catch_unwind(panic::AssertUnwindSafe(|| targets::write(&image, request, &mut progress)));
-        bar.finish_and_clear();
-        match written {
-            Ok(result) => result.map_err(Failure::new),
-            Err(payload) if payload.is::<Interrupted>() => {
-                Err(self.watch.failure().unwrap_or_else(|| Failure::new("interrupted")))
-            }
-            Err(payload) => panic::resume_unwind(payload),
-        }
-    }
-
-    /// The last lines: what was made, and what to type next.
-    fn say(&self, summary: &Summary, format: Format, platform: &Platform) {
-        let Some(path) = &summary.path else { return };
-        let file = path.display().to_string();
-        let tags = summary.tags.join(", ");
-        self.progress.line(&format!("{file}  {}  {platform}  {tags}", megabytes(summary.bytes)));
-        if format == Format::RouterOs
-            && let (Some(given), Some(tag)) = (self.tags.first(), summary.tags.first())
-            && given != tag
-            && self.args.tag.first() == Some(given)
-        {
-            self.progress
-                .line(&format!("note: the tag is {tag} in the archive, since RouterOS shows it as it stands there"));
-        }
-        let base = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let name = tag_name(summary.tags.first().map_or("app", String::as_str));
-        let next = match format {
-            Format::RouterOs => format!(
-                "routerpack run {file}    (here)\n      scp {file} admin@ROUTER:/    (then on the router:)\n      /container/add file={base} interface=veth-{} root-dir=disk1/{name} logging=yes",
-                &name[..name.len().min(9)]
-            ),
-            Format::Docker => format!("docker load -i {file}"),
-            Format::Oci => format!("skopeo inspect oci-archive:{file}"),
-            Format::Tar => format!("tar tvf {file}"),
-            Format::Local => format!("ls {file}"),
-        };
-        self.progress.line(&format!("next: {next}"));
-    }
-}
-
-/// A kept layer. An OCI archive takes a base image's blobs as they are, so that a registry knows them.
-fn layer_source(
-    strata: &Strata,
-    part: &Part,
-    blobs: &BlobStore,
-    format: Format,
-) -> Result<targets::LayerSource, Failure> {
-    let stratum = strata.stratum(part).map_err(Failure::new)?;
-    let Part::Kept(StratumId::Layer(diff_id)) = part else {
-        return Ok(targets::LayerSource { stratum, diff_id: None, blob: None });
-    };
-    let offered = if format == Format::Oci { strata.offered(diff_id) } else { None };
-    let blob = offered.map(|(image, n)| compressed(&image, n, blobs)).transpose().map_err(Failure::new)?;
-    Ok(targets::LayerSource { stratum, diff_id: Some(diff_id.clone()), blob })
-}
-
-/// A layer's blob as its source has it, in the cache.
-fn compressed(
-    image: &routerpack_sources::Image,
-    n: usize,
-    blobs: &BlobStore,
-) -> routerpack_sources::Result<targets::Blob> {
-    let layer = &image.layers[n];
-    if blobs.get(&layer.digest)?.is_none() {
-        let mut writer = blobs.writer()?;
-        let copied = std::io::copy(&mut image.open_blob(n, None)?, &mut writer);
-        copied.map_err(|e| {
-            routerpack_sources::Error::from_io(e).unwrap_or_else(|source| routerpack_sources::Error::File {
-                path: blobs.path(&layer.digest),
-                what: "keep a layer's blob",
-                source,
-            })
-        })?;
-        // The registry's own blobs are here already; a store's are read again where they lie if this fails.
-        if blobs.get(&layer.digest)?.is_none() {
-            writer.commit(&layer.digest, Some(layer.size), &image.name)?;
-        }
-    }
-    Ok(targets::Blob {
-        digest: layer.digest.clone(),
-        size: layer.size,
-        media_type: layer.media_type.clone(),
-        path: blobs.path(&layer.digest),
-    })
-}
-
 /// When the image was made: with its newest step, so that a build out of the cache gives the same image.
 fn created(config: &ImageConfig, built: &Built) -> Option<String> {
     let Some(nanos) = built.made else { return config.created.clone() };
@@ -500,42 +308,4 @@ fn created(config: &ImageConfig, built: &Built) -> Option<String> {
 fn base_name(context: &Path) -> String {
     let name = context.canonicalize().ok().and_then(|dir| dir.file_name().map(|n| n.to_string_lossy().into_owned()));
     name.filter(|n| context != Path::new("-") && !n.is_empty()).unwrap_or_else(|| "image".into())
-}
-
-/// A directory's name as an image's: lower case, other characters as dashes.
-fn image_name(name: &str) -> String {
-    let dashed: String = name
-        .to_lowercase()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' })
-        .collect();
-    let mut name = String::new();
-    for c in dashed.trim_matches(|c: char| !c.is_ascii_alphanumeric()).chars() {
-        // two separators in a row are not allowed in a name
-        if !(name.ends_with(['.', '_', '-']) && !c.is_ascii_alphanumeric()) {
-            name.push(c);
-        }
-    }
-    if name.is_empty() { "image".into() } else { name }
-}
-
-/// The last component of a tag's name: a veth, a directory.
-fn tag_name(tag: &str) -> String {
-    let name = tag.rsplit('/').next().unwrap_or(tag);
-    name.split(':').next().unwrap_or(name).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn directories_become_image_names() {
-        for (dir, name) in
-            [("My App", "my-app"), ("a__b", "a_b"), (".hidden.", "hidden"), ("Ünï", "n"), ("...", "image")]
-        {
-            assert_eq!(image_name(dir), name, "{dir}");
-        }
-        assert_eq!(tag_name("team/app:1.2"), "app");
-    }
 }

@@ -19,9 +19,28 @@ impl Failure {
         Self { text: format!("error: {text}"), code: 1 }
     }
 
+    /// The same failure with another exit code.
+    pub fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+
     /// A wrong command line: exit code 2.
     pub fn usage(text: impl fmt::Display) -> Self {
         Self { text: format!("error: {text}\n\nFor more information, try '--help'."), code: 2 }
+    }
+
+    /// The same about something that the user knows by another name than its temporary file's.
+    pub fn in_place_of(mut self, path: &std::path::Path, name: &str) -> Self {
+        self.text = self.text.replace(&*path.to_string_lossy(), name);
+        self
+    }
+
+    /// The same, with what it is about in front.
+    pub fn about(mut self, name: &str) -> Self {
+        if let Some(rest) = self.text.strip_prefix("error: ") {
+            self.text = format!("error: {name}: {rest}");
+        }
+        self
     }
 
     /// Already drawn, with its `error:` and excerpt.
@@ -45,13 +64,13 @@ impl Failure {
             notes.extend(rest.lines().map(|l| l.trim().to_string()));
             title = first.to_string();
         }
-        let drawn = error.vertex.as_ref().and_then(|(digest, _)| place(definition, digest.as_str())).map(|place| {
+        let drawn = error.vertex.as_ref().and_then(|vertex| place(definition, vertex.digest.as_str())).map(|place| {
             let span = lines(&place.text, place.first, place.last);
             Excerpt { file: &place.file, text: &place.text, span, title: &title, notes: notes.clone(), warning: false }
                 .draw()
         });
         let mut text = drawn.unwrap_or_else(|| {
-            let name = error.vertex.as_ref().map(|(_, name)| format!("{name}: ")).unwrap_or_default();
+            let name = error.vertex.as_ref().map(|vertex| format!("{}: ", vertex.name)).unwrap_or_default();
             let notes: String = notes.iter().map(|n| format!("\n  {n}")).collect();
             format!("error: {name}{title}{notes}")
         });

@@ -14,6 +14,7 @@ use routerpack_builder::{Cache, Host, Interrupt};
 use routerpack_graph::Platform;
 use routerpack_sandbox::{emulators, names, probe};
 use routerpack_sources::{Config, HttpSource, Proxy, Registry};
+use routerpack_targets::devices;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -87,6 +88,18 @@ pub fn path_dirs() -> Vec<PathBuf> {
 /// This machine's platform.
 pub fn platform() -> Platform {
     emulators::host_platform()
+}
+
+/// What `--platform` and `--for` name, if one of them is given.
+pub fn wanted_platform(text: Option<&str>, device: Option<&str>) -> Result<Option<Platform>, Failure> {
+    if let Some(name) = device {
+        let device = devices::find(name).map_err(|e| Failure::new(format!("--for: {e}")))?;
+        let platform = device.platform();
+        return platform
+            .map(Some)
+            .ok_or_else(|| Failure::new(format!("--for: the {} has no container package", device.name)));
+    }
+    text.map(|text| Platform::parse(text, &self::platform()).map_err(Failure::usage)).transpose()
 }
 
 /// Settings of image sources, from Docker's and the usual places.

@@ -2,18 +2,34 @@
 
 mod args;
 mod build;
+mod cat;
+mod check;
+mod commit;
+mod convert;
+mod cp;
+mod devices;
+mod diagnose;
+mod diff;
 mod doctor;
 mod durable;
 mod emulators;
 mod excerpt;
+mod explain;
 mod failure;
 mod flags;
+mod history;
+mod inspect;
 mod load;
+mod ls;
 mod machine;
 mod output;
+mod pack;
 mod progress;
+mod recipe;
 mod resolver;
 mod run;
+mod source;
+mod template;
 
 use std::process::ExitCode;
 
@@ -28,9 +44,22 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Build(args) => build::build(&cli, args),
+        Command::Convert(args) => convert::convert(&cli, args),
+        Command::Inspect(args) => inspect::inspect(&cli, args),
+        Command::History(args) => history::history(&cli, args),
+        Command::Ls(args) => ls::ls(&cli, args),
+        Command::Cat(args) => cat::cat(&cli, args),
+        Command::Diff(args) => diff::diff(&cli, args),
+        Command::Cp(args) => cp::cp(&cli, args),
+        Command::Commit(args) => commit::commit(&cli, args),
         Command::Run(args) => run::run(&cli, args),
+        Command::Recipe(args) => recipe::recipe(&cli, args),
         Command::Doctor => doctor::doctor(&cli),
         Command::Emulators => emulators::emulators(),
+        Command::Check(args) => check::check(args),
+        Command::Explain(args) => explain::explain(args),
+        Command::Diagnose(args) => diagnose::diagnose(args),
+        Command::Devices(args) => devices::devices(args),
     };
     result.unwrap_or_else(|failure| failure.report())
 }

@@ -2,32 +2,37 @@
 //!
 //! ```text
 //! blobs/sha256/<hex>            blobs as a registry serves them (routerpack-sources)
-//! layers/<diff_id hex>/         an image layer: layer.tar, index, and fs/ once a step needed it
+//! layers/<diff_id hex>/         an image layer: layer.tar, index, and fs-<what is below>/fs/ once a step needed it
 //! snapshots/<id>/               what a step wrote: fs/ (an overlay upper) and index
 //! ops/<key>.json                an op's result: the strata of its rootfs
 //! mounts/<id>/                  RUN --mount=type=cache
 //! contexts/<hash>               content hashes of a build context's files, by stat
 //! refs/                         tag → manifest digest (routerpack-sources)
-//! locks/                        one file a key
+//! locks/                        one file a lock that is held or waited for
 //! tmp/<run>/                    what is not finished; each run holds a lock on its own
 //! ```
 //!
 //! Nothing is ever written in place: a file or directory is made below `tmp/` and renamed. A rename
 //! is atomic but not durable, so a record carries the boot it was made in, and counts after a reboot
-//! only if a `syncfs` came after it ([`Cache::sync`]).
+//! only if a `syncfs` came after it ([`Cache::sync`]). A kept directory holds such a record of its own.
+//!
+//! Locks don't deadlock: a thread takes them in the order op, cache mounts (by id), a new cache mount,
+//! unpacking, layer, mending or a blob, and at most one of each kind but the cache mounts.
 
 use std::{
     fs, io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use routerpack_graph::Digest;
+use routerpack_sources::FileLock;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// Raised when the layout or a record's meaning changes; another version's cache is set aside.
+/// Raised when the layout or a record's meaning changes; another version's cache is left alone.
 const FORMAT: &str = "1";
 
 /// The cache can't be used.
@@ -47,14 +52,15 @@ pub struct Cache {
     dir: PathBuf,
     run: PathBuf,
     boot: String,
-    synced: Option<Synced>,
+    synced: Vec<Synced>,
     next: AtomicU64,
     /// Records were written that no sync has covered yet.
     unsynced: AtomicBool,
     _run_lock: fs::File,
 }
 
-/// Everything recorded in this boot up to this time is on disk.
+/// Everything recorded in this boot up to this time is on disk. The cache has a list of these, the
+/// newest boot last: what an earlier boot has synced stays good.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Synced {
     boot: String,
@@ -70,10 +76,24 @@ struct Stamped<T> {
     value: T,
 }
 
-/// A held lock; released when dropped or when the process dies.
-pub struct Lock {
-    _file: fs::File,
-}
+/// The list of [`Synced`].
+const SYNCED: &str = "synced";
+
+/// In a kept directory: when it was made.
+const STAMP: &str = "made";
+
+/// A stamp alone.
+#[derive(Serialize, Deserialize)]
+struct Nothing {}
+
+/// More boots than this are not remembered; what the forgotten ones made is made again.
+const MAX_BOOTS: usize = 500;
+
+/// How the name of a run's folder begins until the run has locked it.
+const STARTING: &str = "starting-";
+
+/// The age from which such a folder counts as left behind.
+const STILLBORN: Duration = Duration::from_secs(60);
 
 fn unix_nanos() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
@@ -108,7 +128,7 @@ impl Cache {
         }
         let (run, run_lock) = new_run(dir).map_err(fail("make a folder for this run"))?;
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string();
-        let synced = read_json::<Synced>(&dir.join("synced"));
+        let synced = read_json(&dir.join(SYNCED)).unwrap_or_default();
         let cache = Self {
             dir: dir.clone(),
             run,
@@ -145,44 +165,35 @@ impl Cache {
     }
 
     /// Waits for the lock of this name; one holder among all threads and processes.
-    pub fn lock(&self, name: &str) -> io::Result<Lock> {
-        let file = self.lock_file(name)?;
-        retry(|| flock(&file, FlockOperation::LockExclusive))?;
-        Ok(Lock { _file: file })
+    pub fn lock(&self, name: &str) -> io::Result<FileLock> {
+        FileLock::take(&self.lock_file(name))
     }
 
     /// The lock of this name, unless somebody holds it.
-    pub fn try_lock(&self, name: &str) -> io::Result<Option<Lock>> {
-        let file = self.lock_file(name)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Lock { _file: file })),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(e) => Err(e.into()),
-        }
+    pub fn try_lock(&self, name: &str) -> io::Result<Option<FileLock>> {
+        FileLock::try_take(&self.lock_file(name))
     }
 
-    fn lock_file(&self, name: &str) -> io::Result<fs::File> {
+    fn lock_file(&self, name: &str) -> PathBuf {
         debug_assert!(!name.contains('/'));
-        fs::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(self.dir.join("locks").join(name))
+        self.dir.join("locks").join(name)
     }
 
     /// Reads a record; none if it is absent, unreadable, or may not have reached the disk before a crash.
     pub fn record<T: DeserializeOwned>(&self, below: impl AsRef<Path>) -> Option<T> {
         let stamped = read_json::<Stamped<T>>(&self.path(below))?;
-        let durable = self.synced.as_ref().is_some_and(|s| s.boot == stamped.boot && stamped.time <= s.time);
-        (stamped.boot == self.boot || durable).then_some(stamped.value)
+        let durable = || self.synced.iter().any(|s| s.boot == stamped.boot && stamped.time <= s.time);
+        (stamped.boot == self.boot || durable()).then_some(stamped.value)
     }
 
     /// Writes a record; it appears whole or not at all.
     pub fn write_record<T: Serialize>(&self, below: impl AsRef<Path>, value: &T) -> io::Result<()> {
+        self.write(below, &self.stamped(value)?)
+    }
+
+    fn stamped<T: Serialize>(&self, value: &T) -> io::Result<Vec<u8>> {
         self.unsynced.store(true, Ordering::Relaxed);
-        let stamped = Stamped { boot: self.boot.clone(), time: unix_nanos(), value };
-        self.write(below, &serde_json::to_vec(&stamped)?)
+        Ok(serde_json::to_vec(&Stamped { boot: self.boot.clone(), time: unix_nanos(), value })?)
     }
 
     /// Writes a file by temporary name and rename.
@@ -192,14 +203,31 @@ impl Cache {
         fs::rename(&temp, self.path(below))
     }
 
-    /// Moves a finished directory of this run to its place. When another run was faster, its result
-    /// stays and ours is dropped: both were made from the same key.
+    /// Whether [`Self::keep_dir`] has put a directory here that is whole.
+    pub fn has_dir(&self, below: impl AsRef<Path>) -> bool {
+        self.record::<Nothing>(below.as_ref().join(STAMP)).is_some()
+    }
+
+    /// Moves a finished directory of this run to its place, with a stamp in it. When another run was
+    /// faster, its result stays and ours is dropped: both were made from the same key. What a crash may
+    /// have left half-written there is replaced.
     pub fn keep_dir(&self, temp: &Path, below: impl AsRef<Path>) -> io::Result<()> {
         let to = self.path(below);
-        match fs::rename(temp, &to) {
-            Err(_) if to.is_dir() => fs::remove_dir_all(temp),
+        fs::write(temp.join(STAMP), self.stamped(&Nothing {})?)?;
+        let put = || match fs::rename(temp, &to) {
+            Err(_) if self.has_dir(&to) => fs::remove_dir_all(temp),
             other => other,
+        };
+        if !to.exists() || self.has_dir(&to) {
+            return put();
         }
+        // Under a lock, so that of two that find it broken none removes the other's whole one.
+        let name = Digest::of(to.as_os_str().as_bytes());
+        let _lock = self.lock(&format!("mend-{}", name.hex()))?;
+        if to.exists() && !self.has_dir(&to) {
+            fs::remove_dir_all(&to)?;
+        }
+        put()
     }
 
     /// Whether this run has written records since the last [`Self::sync`].
@@ -213,23 +241,25 @@ impl Cache {
         let mark = Synced { boot: self.boot.clone(), time: unix_nanos() };
         rustix::fs::syncfs(fs::File::open(&self.dir)?)?;
         self.unsynced.store(false, Ordering::Relaxed);
-        // The mark itself needs no sync: if it is lost, records are dropped, not trusted.
-        self.write("synced", &serde_json::to_vec(&mark)?)
+        let mut all: Vec<Synced> = read_json(&self.path(SYNCED)).unwrap_or_default();
+        all.retain(|s| s.boot != mark.boot);
+        all.push(mark);
+        let surplus = all.len().saturating_sub(MAX_BOOTS);
+        // The marks themselves need no sync: if they are lost, records are dropped, not trusted.
+        self.write(SYNCED, &serde_json::to_vec(&all[surplus..])?)
     }
 
     fn clear_dead_runs(&self) {
-        let Ok(runs) = fs::read_dir(self.dir.join("tmp")) else { return };
-        for run in runs.flatten().map(|e| e.path()).filter(|p| *p != self.run) {
-            let Ok(file) = fs::File::open(run.join("lock")) else {
-                // Between mkdir and the lock file, or half removed: only an old one is dead.
-                let old = run.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
-                if old.is_some_and(|age| age.as_secs() > 60) {
-                    let _ = fs::remove_dir_all(&run);
-                }
-                continue;
-            };
-            if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                let _ = fs::remove_dir_all(&run);
+        let Ok(entries) = fs::read_dir(self.dir.join("tmp")) else { return };
+        for entry in entries.flatten().filter(|e| e.path() != self.run) {
+            let path = entry.path();
+            let Ok(file) = fs::File::open(&path) else { continue };
+            // One that isn't locked yet, see `new_run`.
+            let starts = entry.file_name().as_bytes().starts_with(STARTING.as_bytes());
+            let old =
+                || file.metadata().and_then(|m| m.modified()).is_ok_and(|t| t.elapsed().is_ok_and(|a| a > STILLBORN));
+            if (!starts || old()) && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                let _ = fs::remove_dir_all(&path);
             }
         }
     }
@@ -241,11 +271,15 @@ impl Drop for Cache {
     }
 }
 
+/// Makes a run's folder and locks it. It gets its name when it is locked: until then, another run could
+/// take it for one that a killed run has left.
 fn new_run(dir: &Path) -> io::Result<(PathBuf, fs::File)> {
-    let run = dir.join("tmp").join(format!("{}-{}", std::process::id(), unix_nanos()));
-    fs::DirBuilder::new().mode(0o700).create(&run)?;
-    let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).open(run.join("lock"))?;
+    let name = format!("{}-{}", std::process::id(), unix_nanos());
+    let (starting, run) = (dir.join("tmp").join(format!("{STARTING}{name}")), dir.join("tmp").join(name));
+    fs::DirBuilder::new().mode(0o700).create(&starting)?;
+    let lock = fs::File::open(&starting)?;
     retry(|| flock(&lock, FlockOperation::LockExclusive))?;
+    fs::rename(&starting, &run)?;
     Ok((run, lock))
 }
 
@@ -285,6 +319,30 @@ mod tests {
         let mut later = open(dir.path());
         later.boot = "two".into();
         assert!(later.record::<serde_json::Value>("ops/a.json").is_some(), "synced before the reboot");
+        later.sync().unwrap();
+        let mut latest = open(dir.path());
+        latest.boot = "three".into();
+        assert!(latest.record::<serde_json::Value>("ops/a.json").is_some(), "a later boot's sync takes nothing away");
+    }
+
+    #[test]
+    fn a_directory_that_a_crash_may_have_left_half_is_replaced_and_a_whole_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut cache = open(dir.path());
+        let make = |cache: &Cache, text: &str| {
+            let temp = cache.temp_dir().unwrap();
+            fs::write(temp.join("file"), text).unwrap();
+            cache.keep_dir(&temp, "layers/a").unwrap();
+            assert!(!temp.exists());
+            fs::read_to_string(dir.path().join("layers/a/file")).unwrap()
+        };
+        assert!(!cache.has_dir("layers/a"));
+        assert_eq!(make(&cache, "first"), "first");
+        assert_eq!(make(&cache, "second"), "first");
+        cache.boot = "another".into();
+        assert!(!cache.has_dir("layers/a"));
+        assert_eq!(make(&cache, "third"), "third");
+        assert!(cache.has_dir("layers/a"));
     }
 
     #[test]
@@ -294,10 +352,12 @@ mod tests {
         let kept = living.temp_dir().unwrap();
         let dead = dir.path().join("tmp/999-1");
         fs::create_dir(&dead).unwrap();
-        fs::write(dead.join("lock"), "").unwrap();
         fs::create_dir(dead.join("0")).unwrap();
+        let just_starting = dir.path().join("tmp/starting-998-1");
+        fs::create_dir(&just_starting).unwrap();
         let _second = open(dir.path());
         assert!(kept.is_dir());
+        assert!(just_starting.is_dir());
         assert!(!dead.exists());
     }
 

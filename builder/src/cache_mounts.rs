@@ -11,20 +11,22 @@ use std::{
 };
 
 use routerpack_graph::{Digest, pb::CacheSharingOpt};
+use routerpack_sources::FileLock;
 
-use crate::cache::{Cache, Lock};
+use crate::cache::Cache;
 
 /// A cache directory in use; others may have it when this is dropped.
 pub struct CacheMount {
     /// The directory to bind.
     pub dir: PathBuf,
-    _lock: Option<Lock>,
+    _lock: Option<FileLock>,
 }
 
 /// A private mount tries so many directories before it gives up.
 const MAX_PRIVATE: u32 = 1000;
 
-/// Takes the directory of the cache `id`. `seed` fills it when it is made; it must end with a
+/// Takes the directory of the cache `id`. Who takes several takes them in the order of their ids, and none
+/// twice: a locked one is waited for. `seed` fills it when it is made; it must end with a
 /// directory in the place that it is given.
 pub fn take(
     cache: &Cache,
@@ -43,14 +45,18 @@ pub fn take(
     };
     let dir = parent.join(number.to_string());
     if !dir.is_dir() {
-        let fresh = cache.temp_path();
-        seed(&fresh)?;
-        cache.keep_dir(&fresh, &dir)?;
+        // One at a time: a rename would also replace the empty directory that another step has just begun to use.
+        let _making = cache.lock(&format!("mount-{key}-new"))?;
+        if !dir.is_dir() {
+            let fresh = cache.temp_path();
+            seed(&fresh)?;
+            fs::rename(&fresh, &dir)?;
+        }
     }
     Ok(CacheMount { dir, _lock: lock })
 }
 
-fn free_private(cache: &Cache, lock_name: &dyn Fn(u32) -> String) -> io::Result<(u32, Option<Lock>)> {
+fn free_private(cache: &Cache, lock_name: &dyn Fn(u32) -> String) -> io::Result<(u32, Option<FileLock>)> {
     for number in 0..MAX_PRIVATE {
         if let Some(lock) = cache.try_lock(&lock_name(number))? {
             return Ok((number, Some(lock)));

@@ -1,11 +1,14 @@
 //! Runs an image, as a router would: the same sandbox as a step's, on a rootfs whose changes are thrown away.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use routerpack_graph::Platform;
 use routerpack_sandbox::{self as sandbox, Mount, Network, Source, Status, Step, Streams};
 
-use crate::{Builder, Error, error::Cause, ground::Ground, rootfs::Rootfs};
+use crate::{Builder, Error, Interrupt, error::Cause, ground::Ground, rootfs::Rootfs};
 
 /// What is run.
 pub struct Container {
@@ -34,7 +37,7 @@ impl Builder {
         rootfs: &Rootfs,
         container: &Container,
         streams: Streams,
-        interrupt: &std::sync::Arc<crate::Interrupt>,
+        interrupt: &Interrupt,
     ) -> Result<Status, Error> {
         let ground = Ground { strata: &self.strata, host: &self.host, events: self.events.clone() };
         let temp = self.strata.cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
@@ -49,8 +52,8 @@ fn run_in(
     rootfs: &Rootfs,
     container: &Container,
     streams: Streams,
-    interrupt: &std::sync::Arc<crate::Interrupt>,
-    temp: &std::path::Path,
+    interrupt: &Interrupt,
+    temp: &Path,
 ) -> Result<Status, Cause> {
     let mut step = Step::new(ground.root(rootfs, temp)?, container.args.clone());
     step.emulation = ground.emulation(&container.platform)?;

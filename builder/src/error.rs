@@ -10,9 +10,18 @@ use crate::cache::CacheError;
 #[derive(Debug)]
 pub struct Error {
     /// The vertex; the definition's source map tells its place in the Dockerfile.
-    pub vertex: Option<(Digest, String)>,
+    pub vertex: Option<Box<Vertex>>,
     /// What happened.
     pub cause: Cause,
+}
+
+/// Where it happened.
+#[derive(Debug)]
+pub struct Vertex {
+    /// The op's digest.
+    pub digest: Digest,
+    /// Its line, such as `[build 2/3] RUN make`.
+    pub name: String,
 }
 
 /// What happened.
@@ -35,7 +44,7 @@ pub enum Cause {
     Sandbox(#[from] routerpack_sandbox::Error),
     /// An image or its bytes.
     #[error(transparent)]
-    Source(#[from] routerpack_sources::Error),
+    Source(Box<routerpack_sources::Error>),
     /// COPY, ADD, WORKDIR …
     #[error(transparent)]
     File(Box<routerpack_files::Error>),
@@ -72,6 +81,12 @@ pub enum Cause {
     Interrupted,
 }
 
+impl From<routerpack_sources::Error> for Cause {
+    fn from(error: routerpack_sources::Error) -> Self {
+        Self::Source(Box::new(error))
+    }
+}
+
 fn no_space(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -86,7 +101,7 @@ impl Cause {
     pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| match routerpack_sources::Error::from_io(source) {
-            Ok(inner) => Self::Source(inner),
+            Ok(inner) => inner.into(),
             Err(source) => Self::Io { what, source },
         }
     }
@@ -101,7 +116,7 @@ impl Cause {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.vertex {
-            Some((_, name)) => write!(f, "{name}: {}", self.cause),
+            Some(vertex) => write!(f, "{}: {}", vertex.name, self.cause),
             None => self.cause.fmt(f),
         }
     }

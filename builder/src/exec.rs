@@ -1,6 +1,7 @@
 //! RUN: an overlay over the input's strata, a sandbox in it, and the upper becomes the next stratum.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
     io::Read,
     os::fd::OwnedFd,
@@ -44,7 +45,8 @@ pub fn facts(executor: &Executor, op: &pb::Op) -> Result<String, Cause> {
 /// Everything that must live as long as the step.
 #[derive(Default)]
 struct Held {
-    caches: Vec<CacheMount>,
+    /// By the caches' ids.
+    caches: BTreeMap<String, CacheMount>,
     /// Directories under the cache's tmp.
     temps: Vec<PathBuf>,
 }
@@ -123,6 +125,7 @@ pub fn run(
             ));
         }
     };
+    held.caches = take_caches(executor, exec, inputs)?;
     for mount in exec.mounts.iter().filter(|m| m.dest != "/") {
         if let Some(mount) = lower_mount(executor, mount, inputs, &mut held)? {
             step.mounts.push(mount);
@@ -148,7 +151,7 @@ pub fn run(
     let allowed: &[i32] = if meta.valid_exit_codes.is_empty() { &[0] } else { &meta.valid_exit_codes };
     if !allowed.contains(&status.code()) || (!status.success() && meta.valid_exit_codes.is_empty()) {
         if let Some(on_failure) = &executor.request.on_failure {
-            on_failure(&|args| interactive(&step, args).map_err(Into::into));
+            on_failure(&|args| interactive(executor, &step, args).map_err(Into::into));
         }
         return Err(failure(&step, &platform, status, tail));
     }
@@ -213,11 +216,9 @@ fn lower_mount(
     held: &mut Held,
 ) -> Result<Option<Mount>, Cause> {
     let cache = executor.strata().cache();
-    let input = usize::try_from(mount.input).ok().and_then(|n| inputs.get(n));
-    let input = input.map(|rootfs| frozen(executor, rootfs)).transpose()?;
     let source = match mount.mount_type() {
         pb::MountType::Bind => {
-            let input = input.unwrap_or_default();
+            let input = input_of(executor, mount, inputs)?.unwrap_or_default();
             let scratch = match mount.readonly {
                 true => None,
                 false => {
@@ -242,12 +243,8 @@ fn lower_mount(
         }
         pb::MountType::Cache => {
             let opt = mount.cache_opt.clone().unwrap_or_default();
-            let seed = |to: &Path| seed_cache(executor, input.as_ref(), &mount.selector, to);
-            let taken = cache_mounts::take(cache, &opt.id, opt.sharing(), &seed)
-                .map_err(Cause::io(format!("take the cache {}", opt.id)))?;
-            let path = taken.dir.clone();
-            held.caches.push(taken);
-            Source::Bind { path, subpath: String::new() }
+            let taken = held.caches.get(&opt.id).ok_or_else(|| Cause::Unsupported(format!("no cache {}", opt.id)))?;
+            Source::Bind { path: taken.dir.clone(), subpath: String::new() }
         }
         pb::MountType::Tmpfs => {
             let size = mount.tmpfs_opt.as_ref().and_then(|o| u64::try_from(o.size).ok()).filter(|n| *n > 0);
@@ -276,6 +273,36 @@ fn lower_mount(
         }
     };
     Ok(Some(Mount { target: mount.dest.clone(), source, readonly: mount.readonly }))
+}
+
+/// The caches that a step mounts, each once however many places it is mounted at. In the order of their ids: two
+/// steps that each waited for what the other has would wait for ever.
+fn take_caches(
+    executor: &Executor,
+    exec: &pb::ExecOp,
+    inputs: &[Rootfs],
+) -> Result<BTreeMap<String, CacheMount>, Cause> {
+    let mut wanted = BTreeMap::new();
+    for mount in &exec.mounts {
+        if let (pb::MountType::Cache, Some(opt)) = (mount.mount_type(), &mount.cache_opt) {
+            wanted.entry(opt.id.clone()).or_insert((mount, opt.sharing()));
+        }
+    }
+    let mut taken = BTreeMap::new();
+    for (id, (mount, sharing)) in wanted {
+        let input = input_of(executor, mount, inputs)?;
+        let seed = |to: &Path| seed_cache(executor, input.as_ref(), &mount.selector, to);
+        let cache = cache_mounts::take(executor.strata().cache(), &id, sharing, &seed)
+            .map_err(Cause::io(format!("take the cache {id}")))?;
+        taken.insert(id, cache);
+    }
+    Ok(taken)
+}
+
+/// What a mount shows, or a cache begins with.
+fn input_of(executor: &Executor, mount: &pb::Mount, inputs: &[Rootfs]) -> Result<Option<Rootfs>, Cause> {
+    let input = usize::try_from(mount.input).ok().and_then(|n| inputs.get(n));
+    input.map(|rootfs| frozen(executor, rootfs)).transpose()
 }
 
 fn seed_cache(executor: &Executor, input: Option<&Rootfs>, selector: &str, to: &Path) -> std::io::Result<()> {
@@ -371,7 +398,7 @@ fn supervise(executor: &Executor, step: &Step, task: &Task) -> Result<(sandbox::
 }
 
 /// Runs another command in the place of a failed one, on the terminal.
-fn interactive(step: &Step, args: &[&str]) -> Result<i32, Cause> {
+fn interactive(executor: &Executor, step: &Step, args: &[&str]) -> Result<i32, Cause> {
     let mut step = step.clone();
     step.args = args.iter().map(|a| a.to_string()).collect();
     step.terminal = true;
@@ -382,7 +409,9 @@ fn interactive(step: &Step, args: &[&str]) -> Result<i32, Cause> {
         stdout: copy(std::io::stdout().as_fd())?,
         stderr: copy(std::io::stderr().as_fd())?,
     };
-    Ok(sandbox::spawn(&step, streams)?.wait()?.code())
+    let mut child = sandbox::spawn(&step, streams)?;
+    let _watched = executor.request.interrupt.watch(child.signaller());
+    Ok(child.wait()?.code())
 }
 
 fn failure(step: &Step, platform: &Platform, status: sandbox::Status, tail: Vec<String>) -> Cause {

@@ -12,7 +12,7 @@ use routerpack_sources::{HttpSource, Image, Registry};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::{Cause, Error},
+    error::{Cause, Error, Vertex},
     events::{Ending, Task},
     exec,
     ground::Ground,
@@ -61,7 +61,10 @@ impl Work for Executor<'_> {
         let node = &self.nodes[at];
         let task = Task::Vertex(node.digest.clone());
         let name = node.name();
-        let at_vertex = |cause| Error { vertex: Some((node.digest.clone(), name.clone())), cause };
+        let at_vertex = |cause| {
+            let vertex = Vertex { digest: node.digest.clone(), name: name.clone() };
+            Error { vertex: Some(Box::new(vertex)), cause }
+        };
         if self.request.interrupt.is_raised() {
             return Err(at_vertex(Cause::Interrupted));
         }
@@ -212,6 +215,13 @@ impl Executor<'_> {
         if let Some(selected) = selected(op, &trees, &mut self.hashes.hasher()).map_err(fail)? {
             let base = base.ids().ok_or_else(|| Cause::Unsupported("a copy onto a live context".into()))?;
             keys.push(vec![InputKey::Strata(base), InputKey::Content(selected)]);
+        }
+        if keys.is_empty() {
+            let key = |input| match Rootfs::ids(input) {
+                Some(ids) => Ok(InputKey::Strata(ids)),
+                None => self.content_digest(input, "/").map(InputKey::Content),
+            };
+            keys.push(inputs.iter().map(key).collect::<Result<_, _>>()?);
         }
         self.cached(node, &facts, &keys, |name| {
             let temp = self.strata().cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;

@@ -7,14 +7,13 @@
 use std::{
     collections::HashMap,
     fs, io,
-    os::unix::fs::{FileExt, MetadataExt},
+    os::unix::fs::MetadataExt,
     sync::Mutex,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use routerpack_files::FileHasher;
-use routerpack_rootfs::{Content, Entry, Stratum, Tree};
-use sha2::{Digest as _, Sha256};
+use routerpack_rootfs::{Entry, Stratum, Tree};
 
 use crate::cache::Cache;
 
@@ -80,7 +79,7 @@ impl FileHasher for Hasher<'_> {
     fn hash(&mut self, tree: &Tree, entry: &Entry) -> io::Result<[u8; 32]> {
         let content = tree.content(entry)?;
         if !matches!(tree.strata.get(entry.stratum as usize), Some(Stratum::Dir { .. })) {
-            return read_hash(&content);
+            return content.sha256();
         }
         let meta = content.file.metadata()?;
         let id = FileId { device: meta.dev(), inode: meta.ino() };
@@ -97,7 +96,7 @@ impl FileHasher for Hasher<'_> {
             return Ok(known.hash);
         }
         let before = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i128);
-        let hash = read_hash(&content)?;
+        let hash = content.sha256()?;
         let margin = if stamp.ctime % 1_000_000_000 == 0 { RACY_NANOS_COARSE } else { RACY_NANOS };
         if before - stamp.ctime.max(stamp.mtime) > margin {
             let mut known = self.0.known.lock().expect("no panic while holding it");
@@ -106,23 +105,6 @@ impl FileHasher for Hasher<'_> {
         }
         Ok(hash)
     }
-}
-
-fn read_hash(content: &Content) -> io::Result<[u8; 32]> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; (content.len as usize).clamp(1, 128 << 10)];
-    let mut at = 0;
-    while at < content.len {
-        let want = buffer.len().min((content.len - at) as usize);
-        match content.file.read_at(&mut buffer[..want], content.offset + at)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            n => {
-                hash.update(&buffer[..n]);
-                at += n as u64;
-            }
-        }
-    }
-    Ok(hash.finalize().into())
 }
 
 fn encode(known: &HashMap<FileId, Known>) -> Vec<u8> {

@@ -88,8 +88,10 @@ impl Builder {
             warned: AtomicBool::new(false),
             newest: Mutex::new(0),
         };
-        let rootfs = solver::solve(&inputs, target.node, request.jobs, &executor)?;
+        let rootfs = solver::solve(&inputs, target.node, request.jobs, &executor);
+        // After a failure too: what was read need not be read again when it is mended.
         hashes.save(self.strata.cache());
+        let rootfs = rootfs?;
         let made = executor.newest.into_inner().unwrap_or_else(|p| p.into_inner());
         Ok(Built { rootfs, made: (made > 0).then_some(made) })
     }

@@ -3,10 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
 };
 
 use routerpack_graph::{Definition, Platform};
@@ -96,41 +93,48 @@ impl Host {
 
 /// Stops a build from outside: nothing new starts, running steps are killed.
 #[derive(Default)]
-pub struct Interrupt {
-    raised: AtomicBool,
-    running: Mutex<Vec<(u64, Signaller)>>,
+pub struct Interrupt(Mutex<State>);
+
+/// Under one lock, so that a step either is in the list when the interrupt is raised, or sees that it was.
+#[derive(Default)]
+struct State {
+    raised: bool,
+    running: Vec<(u64, Signaller)>,
 }
 
 impl Interrupt {
     /// Stops the build.
     pub fn raise(&self) {
-        self.raised.store(true, Ordering::SeqCst);
-        for (_, step) in self.running.lock().unwrap_or_else(|p| p.into_inner()).iter() {
-            step.kill();
-        }
+        let mut state = self.state();
+        state.raised = true;
+        state.running.iter().for_each(|(_, step)| step.kill());
     }
 
     /// Whether it was stopped.
     pub fn is_raised(&self) -> bool {
-        self.raised.load(Ordering::SeqCst)
+        self.state().raised
     }
 
     /// Names a running step until the guard is dropped.
-    pub(crate) fn watch(self: &Arc<Self>, step: Signaller) -> Watched {
-        let mut running = self.running.lock().unwrap_or_else(|p| p.into_inner());
-        let number = running.last().map_or(0, |(n, _)| n + 1);
-        if self.is_raised() {
+    pub(crate) fn watch(&self, step: Signaller) -> Watched<'_> {
+        let mut state = self.state();
+        if state.raised {
             step.kill();
         }
-        running.push((number, step));
-        Watched(self.clone(), number)
+        let number = state.running.last().map_or(0, |(n, _)| n + 1);
+        state.running.push((number, step));
+        Watched(self, number)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
-pub(crate) struct Watched(Arc<Interrupt>, u64);
+pub(crate) struct Watched<'a>(&'a Interrupt, u64);
 
-impl Drop for Watched {
+impl Drop for Watched<'_> {
     fn drop(&mut self) {
-        self.0.running.lock().unwrap_or_else(|p| p.into_inner()).retain(|(n, _)| *n != self.1);
+        self.0.state().running.retain(|(n, _)| *n != self.1);
     }
 }

@@ -3,7 +3,9 @@
 //! The solver doesn't know what a vertex does: [`Work`] does. So it can be read, and tested, alone.
 
 use std::{
+    any::Any,
     collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Condvar, Mutex},
     thread,
 };
@@ -18,6 +20,12 @@ pub trait Work: Sync {
     fn run(&self, at: usize, inputs: Vec<Self::Output>) -> Result<Self::Output, Self::Error>;
 }
 
+/// Why nothing new starts.
+enum Stop<E> {
+    Failed(E),
+    Panicked(Box<dyn Any + Send>),
+}
+
 struct State<W: Work> {
     outputs: Vec<Option<W::Output>>,
     /// Inputs that a vertex still waits for.
@@ -27,14 +35,14 @@ struct State<W: Work> {
     /// The lowest number first: a definition lists inputs first, so this is the file's order.
     ready: BTreeSet<usize>,
     running: usize,
-    error: Option<W::Error>,
+    stop: Option<Stop<W::Error>>,
 }
 
 /// Runs all that `target` needs, at most `jobs` vertices at a time, and returns what it gave.
 ///
 /// `inputs[v]` are the vertices that `v` waits for, duplicates allowed; the graph must have no cycle
 /// (a content-addressed one can't). After a failure nothing new starts, what runs is waited for, and
-/// the first error is returned.
+/// the first error is returned. A panic of the work stops in the same way, and goes on in the caller.
 pub fn solve<W: Work>(inputs: &[Vec<usize>], target: usize, jobs: usize, work: &W) -> Result<W::Output, W::Error> {
     let reachable = reachable(inputs, target);
     let mut consumers = vec![Vec::new(); inputs.len()];
@@ -44,7 +52,7 @@ pub fn solve<W: Work>(inputs: &[Vec<usize>], target: usize, jobs: usize, work: &
         needed: vec![0; inputs.len()],
         ready: BTreeSet::new(),
         running: 0,
-        error: None,
+        stop: None,
     };
     for &v in &reachable {
         let unique: BTreeSet<usize> = inputs[v].iter().copied().collect();
@@ -66,8 +74,9 @@ pub fn solve<W: Work>(inputs: &[Vec<usize>], target: usize, jobs: usize, work: &
         worker(inputs, &consumers, target, work, &shared);
     });
     let mut state = shared.0.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    match state.error {
-        Some(error) => Err(error),
+    match state.stop {
+        Some(Stop::Panicked(panic)) => resume_unwind(panic),
+        Some(Stop::Failed(error)) => Err(error),
         None => Ok(state.outputs[target].take().expect("without an error every reachable vertex has run")),
     }
 }
@@ -81,7 +90,7 @@ fn worker<W: Work>(
 ) {
     let mut guard = state.lock().expect("work runs outside the lock");
     loop {
-        if guard.error.is_some() || guard.outputs[target].is_some() {
+        if guard.stop.is_some() || guard.outputs[target].is_some() {
             return;
         }
         let Some(at) = guard.ready.pop_first() else {
@@ -94,14 +103,17 @@ fn worker<W: Work>(
         guard.running += 1;
         let given = inputs[at].iter().map(|i| guard.outputs[*i].clone().expect("inputs ran first")).collect();
         drop(guard);
-        let result = work.run(at, given);
+        // Caught, since the other workers wait for this one to say that it has ended. What the panic may have
+        // left in disorder is not used again: nothing new starts.
+        let result = catch_unwind(AssertUnwindSafe(|| work.run(at, given)));
         guard = state.lock().expect("work runs outside the lock");
         guard.running -= 1;
         match result {
-            Err(error) => {
-                guard.error.get_or_insert(error);
+            Err(panic) => guard.stop = Some(Stop::Panicked(panic)),
+            Ok(Err(error)) => {
+                guard.stop.get_or_insert(Stop::Failed(error));
             }
-            Ok(output) => {
+            Ok(Ok(output)) => {
                 guard.outputs[at] = Some(output);
                 for input in inputs[at].iter().copied().collect::<BTreeSet<_>>() {
                     guard.needed[input] -= 1;
@@ -173,6 +185,25 @@ mod tests {
         let runs = counters(3);
         assert_eq!(solve(&graph, 2, 2, &Sum { runs: &runs, fails: Some(1) }), Err(1));
         assert_eq!(runs[2].load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn a_panic_stops_all_workers_and_reaches_the_caller() {
+        struct Breaks(Barrier);
+        impl Work for Breaks {
+            type Output = ();
+            type Error = ();
+            fn run(&self, at: usize, _: Vec<()>) -> Result<(), ()> {
+                if at < 2 {
+                    self.0.wait(); // the other worker is at work, or waits, when this one breaks
+                }
+                if at == 1 { resume_unwind(Box::new("broken")) } else { Ok(()) }
+            }
+        }
+        let graph = [vec![], vec![], vec![0, 1], vec![2]];
+        let work = Breaks(Barrier::new(2));
+        let caught = catch_unwind(AssertUnwindSafe(|| solve(&graph, 3, 4, &work)));
+        assert_eq!(caught.unwrap_err().downcast_ref(), Some(&"broken"));
     }
 
     #[test]

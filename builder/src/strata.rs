@@ -4,10 +4,14 @@
 //! needs it as a directory; neither happens for a build that is all cache hits.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
     time::Instant,
 };
 
@@ -22,6 +26,9 @@ use crate::{
     rootfs::{Part, Rootfs, StratumId},
 };
 
+/// So many layers are pulled at once even by a machine with fewer cores: a registry's answer has pauses.
+const MIN_PULLS: usize = 3;
+
 /// Gives strata by name.
 pub struct Strata {
     cache: Arc<Cache>,
@@ -31,12 +38,14 @@ pub struct Strata {
     /// Where a layer can be had, by diff_id.
     offers: Mutex<HashMap<Digest, (Image, usize)>>,
     loaded: Mutex<HashMap<StratumId, Stratum>>,
+    /// Found whole in the cache: every step of a long build asks for all strata below it.
+    whole: Mutex<HashSet<StratumId>>,
 }
 
 impl Strata {
     /// Over a cache.
     pub fn new(cache: Arc<Cache>, events: Arc<dyn Events>, can_chown: bool) -> Self {
-        Self { cache, events, can_chown, offers: Mutex::default(), loaded: Mutex::default() }
+        Self { cache, events, can_chown, offers: Mutex::default(), loaded: Mutex::default(), whole: Mutex::default() }
     }
 
     /// The cache below.
@@ -65,10 +74,20 @@ impl Strata {
 
     /// Whether a stratum can be had: a record that names one that can't is no result.
     pub fn has(&self, id: &StratumId) -> bool {
-        match id {
-            StratumId::Layer(d) => self.offered(d).is_some() || self.dir_of(id).join("index").exists(),
-            StratumId::Snapshot(_) => self.dir_of(id).join("index").exists(),
+        matches!(id, StratumId::Layer(diff_id) if self.offered(diff_id).is_some()) || self.is_whole(id)
+    }
+
+    /// Whether a stratum is in the cache as it was put there.
+    fn is_whole(&self, id: &StratumId) -> bool {
+        let known = || self.whole.lock().expect("no panic while holding it");
+        if known().contains(id) {
+            return true;
         }
+        let whole = self.cache.has_dir(self.dir_of(id));
+        if whole {
+            known().insert(id.clone());
+        }
+        whole
     }
 
     fn dir_of(&self, id: &StratumId) -> PathBuf {
@@ -89,12 +108,12 @@ impl Strata {
         }
         let dir = self.dir_of(id);
         let index = match id {
-            StratumId::Layer(diff_id) => self.layer_index(&dir, diff_id)?,
-            StratumId::Snapshot(_) => match read_index(&dir)? {
+            StratumId::Layer(diff_id) => self.layer_index(id, diff_id)?,
+            StratumId::Snapshot(_) => match self.index(id)? {
                 Some(index) => index,
                 None => {
                     // Out of the way, so that the step runs again.
-                    let _ = fs::remove_dir_all(&dir);
+                    self.discard(id).map_err(Cause::io("remove a damaged snapshot"))?;
                     return Err(Cause::Damaged(id.to_string()));
                 }
             },
@@ -107,21 +126,41 @@ impl Strata {
         Ok(stratum)
     }
 
-    fn layer_index(&self, dir: &Path, diff_id: &Digest) -> Result<Arc<Index>, Cause> {
-        if let Some(index) = read_index(dir)? {
+    /// The index of a stratum that is whole in the cache.
+    fn index(&self, id: &StratumId) -> Result<Option<Arc<Index>>, Cause> {
+        if !self.is_whole(id) {
+            return Ok(None);
+        }
+        let file = self.dir_of(id).join("index");
+        match fs::read(&file) {
+            Ok(bytes) => Ok(Index::decode(&bytes).ok().map(Arc::new)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Cause::io(format!("read {}", file.display()))(e)),
+        }
+    }
+
+    /// Removes what is not as it was put there.
+    fn discard(&self, id: &StratumId) -> io::Result<()> {
+        self.whole.lock().expect("no panic while holding it").remove(id);
+        match fs::remove_dir_all(self.dir_of(id)) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    fn layer_index(&self, id: &StratumId, diff_id: &Digest) -> Result<Arc<Index>, Cause> {
+        if let Some(index) = self.index(id)? {
             return Ok(index);
         }
         let _lock = self.cache.lock(&format!("layer-{}", diff_id.hex())).map_err(Cause::io("lock a layer"))?;
-        if let Some(index) = read_index(dir)? {
+        if let Some(index) = self.index(id)? {
             return Ok(index); // another build has just made it
         }
-        if dir.exists() {
-            fs::remove_dir_all(dir).map_err(Cause::io("remove a damaged layer"))?;
-        }
+        self.discard(id).map_err(Cause::io("remove a damaged layer"))?;
         let (image, n) = self.offered(diff_id).ok_or_else(|| {
             Cause::Unsupported(format!("layer {diff_id} is neither in the cache nor in an image of this build"))
         })?;
-        self.pull(dir, &image, n)
+        self.pull(&self.dir_of(id), &image, n)
     }
 
     fn pull(&self, dir: &Path, image: &Image, n: usize) -> Result<Arc<Index>, Cause> {
@@ -146,14 +185,20 @@ impl Strata {
     ) -> Result<Arc<Index>, Cause> {
         let what = || format!("layer {} of {}", image.layers[n].digest, image.name);
         let temp = self.cache.temp_dir().map_err(Cause::io("make a folder in the cache"))?;
-        let mut tar = image.open_layer(n, Some(progress))?;
+        // The index's reader hashes the tar anyway; it is compared below.
+        let mut tar = image.open_layer(n, Some(progress))?.leave_diff_id();
         let file = fs::File::create(temp.join("layer.tar")).map_err(Cause::io("make a file in the cache"))?;
         let read = layer::read_layer(&mut tar, &file).map_err(|e| layer_cause(what(), e))?;
         // The reader compares diff_id and blob digest at the end of its bytes, which the tar's own end may precede.
         io::copy(&mut tar, &mut io::sink()).map_err(Cause::io(what()))?;
         if read.diff_id != image.layers[n].diff_id {
-            let why = format!("its tar has the digest {}, not {}", read.diff_id, image.layers[n].diff_id);
-            return Err(Cause::Unsupported(format!("{}: {why}", what())));
+            let (layer, actual) = (&image.layers[n], read.diff_id);
+            return Err(Cause::from(routerpack_sources::Error::WrongDiffId {
+                from: image.name.clone(),
+                blob: layer.digest.clone(),
+                expected: layer.diff_id.clone(),
+                actual,
+            }));
         }
         fs::write(temp.join("index"), read.index.encode()).map_err(Cause::io("write an index"))?;
         self.cache.keep_dir(&temp, dir).map_err(Cause::io("keep a layer"))?;
@@ -165,8 +210,8 @@ impl Strata {
         let id = StratumId::Snapshot(name);
         let dir = self.dir_of(&id);
         fs::write(temp.join("index"), index.encode()).map_err(Cause::io("write an index"))?;
-        if dir.exists() && read_index(&dir)?.is_none() {
-            fs::remove_dir_all(&dir).map_err(Cause::io("remove a damaged snapshot"))?;
+        if self.is_whole(&id) && self.index(&id)?.is_none() {
+            self.discard(&id).map_err(Cause::io("remove a damaged snapshot"))?;
         }
         self.cache.keep_dir(temp, &dir).map_err(Cause::io("keep a snapshot"))?;
         Ok(id)
@@ -175,14 +220,50 @@ impl Strata {
     /// The merged view of a rootfs.
     pub fn tree(&self, rootfs: &Rootfs) -> Result<Arc<Tree>, Cause> {
         rootfs.tree(|parts| {
+            self.load(parts)?;
             let strata = parts.iter().map(|p| self.stratum(p)).collect::<Result<Vec<_>, _>>()?;
             Tree::new(strata).map_err(Cause::rootfs("the strata can't be merged"))
         })
     }
 
+    /// Pulls, inflates and indexes what is not there yet, several layers at once and the largest first:
+    /// the last one to end then leaves the other cores idle for the shortest time.
+    fn load(&self, parts: &[Part]) -> Result<(), Cause> {
+        let size = |part: &Part| match part {
+            Part::Kept(StratumId::Layer(d)) => self.offered(d).map_or(0, |(image, n)| image.layers[n].size),
+            _ => 0,
+        };
+        let mut missing: Vec<&Part> = parts.iter().filter(|part| self.is_to_be_loaded(part)).collect();
+        missing.sort_by_key(|part| std::cmp::Reverse(size(part)));
+        let workers = thread::available_parallelism().map_or(1, |n| n.get()).max(MIN_PULLS).min(missing.len());
+        if workers < 2 {
+            return Ok(()); // whoever asks for it loads it
+        }
+        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let work = || {
+            while !failed.load(Ordering::Relaxed)
+                && let Some(part) = missing.get(next.fetch_add(1, Ordering::Relaxed))
+            {
+                self.stratum(part).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+            let mine = work();
+            let results = others.into_iter().map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            results.fold(mine, Result::and)
+        })
+    }
+
+    fn is_to_be_loaded(&self, part: &Part) -> bool {
+        matches!(part, Part::Kept(id @ StratumId::Layer(_)) if !self.loaded.lock().expect("no panic while holding it").contains_key(id))
+    }
+
     /// Directories to mount as overlay lowers, lowest first. Layers are unpacked if need be.
     pub fn dirs(&self, rootfs: &Rootfs) -> Result<Vec<PathBuf>, Cause> {
         let parts = rootfs.parts();
+        self.load(parts)?;
         (0..parts.len())
             .map(|at| match &parts[at] {
                 Part::Live(Stratum::Dir { root, .. }) => Ok(root.clone()),
@@ -201,25 +282,26 @@ impl Strata {
         let chain: Vec<String> = below.iter().map(|p| format!("{p:?}")).collect();
         let name = format!("fs-{}", &Digest::of(chain.join("\n").as_bytes()).hex()[..16]);
         let to = dir.join(name);
-        if to.is_dir() {
-            return Ok(to);
+        let unpacked = to.join("fs");
+        if self.cache.has_dir(&to) {
+            return Ok(unpacked);
         }
         let _lock = self.cache.lock(&format!("unpack-{}", diff_id.hex())).map_err(Cause::io("lock a layer"))?;
-        if to.is_dir() {
-            return Ok(to);
+        if self.cache.has_dir(&to) {
+            return Ok(unpacked);
         }
         let task = Task::Unpack(diff_id.clone());
         let start = Instant::now();
         self.events.started(&task, &format!("unpack {}", short(diff_id)));
         let result = self.unpack(below, &stratum, &to);
         self.events.ended(&task, if result.is_ok() { Ending::Done } else { Ending::Failed }, start.elapsed());
-        result.map(|()| to)
+        result.map(|()| unpacked)
     }
 
     fn unpack(&self, below: &[Part], stratum: &Stratum, to: &Path) -> Result<(), Cause> {
         let below = self.tree(&Rootfs::new(below.to_vec()))?;
-        let temp = self.cache.temp_path();
-        let warnings = routerpack_rootfs::unpack(&below, stratum, &temp, self.can_chown)
+        let temp = self.cache.temp_dir().map_err(Cause::io("make a folder in the cache"))?;
+        let warnings = routerpack_rootfs::unpack(&below, stratum, &temp.join("fs"), self.can_chown)
             .map_err(Cause::rootfs("a layer can't be unpacked"))?;
         warnings.iter().for_each(|w| self.events.warning(&w.to_string()));
         self.cache.keep_dir(&temp, to).map_err(Cause::io("keep an unpacked layer"))
@@ -232,14 +314,6 @@ fn layer_cause(what: String, error: layer::LayerError) -> Cause {
         layer::LayerError::Read { error, .. } => Cause::io(what)(error),
         layer::LayerError::Spool(error) => Cause::io(format!("store {what}"))(error),
         other => Cause::rootfs(what)(other),
-    }
-}
-
-fn read_index(dir: &Path) -> Result<Option<Arc<Index>>, Cause> {
-    match fs::read(dir.join("index")) {
-        Ok(bytes) => Ok(Index::decode(&bytes).ok().map(Arc::new)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Cause::io(format!("read {}", dir.join("index").display()))(e)),
     }
 }
 

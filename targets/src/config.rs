@@ -26,7 +26,8 @@ pub(crate) fn check(config: &ImageConfig) -> Result<(), Error> {
 pub(crate) fn flat(config: &ImageConfig, diff_ids: Vec<Digest>, epoch: Option<i64>) -> Result<ImageConfig, Error> {
     let created = match epoch {
         Some(e) => Some(rfc3339(e)?),
-        None => config.created.clone(),
+        // A frontend that adds nothing to a base leaves the time to the base's own history.
+        None => config.created.clone().or_else(|| config.history.iter().rev().find_map(|h| h.created.clone())),
     };
     let line =
         History { created: created.clone(), created_by: "routerpack: one flat layer".into(), ..History::default() };

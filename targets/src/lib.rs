@@ -1,7 +1,8 @@
 //! From a rootfs and an image config to an archive: what `--output` writes.
 //!
 //! [`write()`] is the one door: a [`Request`] names the [`Format`], a [`Summary`] says what came out.
-//! [`devices`] knows which router takes which platform. This crate reads a rootfs through its index
+//! [`devices`] knows which router takes which platform; [`check`] judges an archive for a router by [`rules`] and
+//! [`profile`]; [`diagnose`] knows what a router's log means. This crate reads a rootfs through its index
 //! only, knows no Dockerfile, no cache and no network, prints nothing and reads no clock.
 //!
 //! ```text
@@ -9,9 +10,12 @@
 //!     └───► local (files in a directory)
 //! ```
 
+pub mod check;
 mod config;
 pub mod devices;
+pub mod diagnose;
 mod docker_archive;
+mod elf;
 mod error;
 mod gzip;
 mod header;
@@ -19,7 +23,11 @@ mod layer;
 mod local;
 mod oci_archive;
 mod output;
+pub mod profile;
+pub mod recipe;
 mod request;
+pub mod resource;
+pub mod rules;
 mod sink;
 mod staged;
 mod tag;

@@ -132,7 +132,8 @@ fn nothing_of_a_hostile_base_is_written_outside_its_snapshot() {
     let up = format!("../../../../../../../../../..{target}/up");
     world.write("ctx/Dockerfile", "FROM evil\nCOPY f /door/copied\nCOPY f /made/by/copy\n");
     world.write("ctx/f", "f");
-    let cases: [(&str, Vec<(&str, tar::EntryType, &str)>); 5] = [
+    type Member<'a> = (&'a str, tar::EntryType, &'a str);
+    let cases: [(&str, Vec<Member>); 5] = [
         ("dotdot", vec![(&up, Regular, "")]),
         ("absolute", vec![("/absolute", Regular, "")]),
         ("door", vec![("door", Symlink, target), ("door/through", Regular, "")]),

@@ -11,7 +11,7 @@ use std::{
     rc::Rc,
 };
 
-use routerpack_rootfs::{Content, Kind, Mtime, ResolveError, resolve::MAX_HOPS};
+use routerpack_rootfs::{Content, Kind, Mtime, ResolveError, is_overlay_mark, resolve::MAX_HOPS};
 use tar::EntryType;
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     disk::Bytes,
     owner::Owner,
     path,
-    upper::{Meta, Upper, is_overlay_mark},
+    upper::{Meta, Upper},
 };
 
 /// Memory that an xz stream's dictionary may take, in KiB. `xz -9` uses 64 MiB.

@@ -2,10 +2,7 @@
 //! BuildKit's contenthash (`cache/contenthash`): names, kinds, modes, owners, xattrs, link targets,
 //! device numbers, hard links and bytes count, times don't. The numbers themselves are our own.
 
-use std::{
-    collections::HashMap,
-    io::{self, Read},
-};
+use std::{collections::HashMap, io};
 
 use routerpack_graph::{Digest, pb::FileActionCopy};
 use routerpack_rootfs::{Entry, Kind, Tree};
@@ -28,16 +25,7 @@ pub struct ReadHasher;
 
 impl FileHasher for ReadHasher {
     fn hash(&mut self, tree: &Tree, entry: &Entry) -> io::Result<[u8; 32]> {
-        let content = tree.content(entry)?;
-        let mut reader = content.reader();
-        let mut hash = Sha256::new();
-        let mut buffer = vec![0; content.len.clamp(1, 1 << 17) as usize];
-        loop {
-            match reader.read(&mut buffer)? {
-                0 => return Ok(hash.finalize().into()),
-                got => hash.update(&buffer[..got]),
-            }
-        }
+        tree.content(entry)?.sha256()
     }
 }
 

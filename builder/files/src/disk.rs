@@ -2,16 +2,15 @@
 //! and may neither leave it nor go through a symbolic link, whatever an archive or an image says.
 
 use std::{
-    ffi::CString,
     fs::File,
     io::{self, Read, Write},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     path::Path,
 };
 
-use routerpack_rootfs::{Content, Entry, Kind, Lost, Warning, confine};
+use routerpack_rootfs::{Content, Entry, Maker, Warning, confine};
 use rustix::{
-    fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags},
+    fs::{self, AtFlags, FileType, Mode, OFlags, XattrFlags},
     io::Errno,
 };
 
@@ -19,16 +18,17 @@ use crate::{Error, path};
 
 /// Until everything is in it, a directory has to be writable, whatever its final mode.
 const WHILE_FILLING: Mode = Mode::RWXU;
+/// What sets owner, mode and time.
+const METADATA: &str = "set the owner, mode or time of";
 /// Until it has its owner, a file is nobody else's.
 const WHILE_WRITING: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// See the module.
 pub(crate) struct Disk {
     root: OwnedFd,
-    can_chown: bool,
+    maker: Maker,
     /// The directory that was used last: most writes go where the one before went.
     last: Option<(Vec<u8>, OwnedFd)>,
-    warnings: Vec<Warning>,
     /// Whether every removal has its mark.
     marked: bool,
 }
@@ -46,12 +46,12 @@ impl Disk {
             path: dir.display().to_string(),
             source,
         })?;
-        Ok(Self { root, can_chown, last: None, warnings: Vec::new(), marked: true })
+        Ok(Self { root, maker: Maker::new(can_chown), last: None, marked: true })
     }
 
     /// What could not be kept on disk, and whether every removal has its mark there.
     pub(crate) fn into_results(self) -> (Vec<Warning>, bool) {
-        (self.warnings, self.marked)
+        (self.maker.into_warnings(), self.marked)
     }
 
     /// A mark of a removal: a file system that is an overlay itself, or has no attributes, takes none.
@@ -80,10 +80,6 @@ impl Disk {
         Ok((fd, name))
     }
 
-    fn warn(&mut self, lost: Lost, path: &[u8], error: Errno) {
-        self.warnings.push(Warning { path: path.to_vec(), lost, error: error.into() });
-    }
-
     /// A directory; it gets its metadata by [`Disk::finish_dir`].
     pub(crate) fn make_dir(&mut self, path: &[u8]) -> Result<(), Error> {
         let (dir, name) = self.parent(path)?;
@@ -97,7 +93,7 @@ impl Disk {
             let made = fs::fsetxattr(&fd, c"user.overlay.opaque", b"y", XattrFlags::empty());
             self.mark(&entry.path, made)?;
         }
-        self.set_open(&fd, entry)
+        self.maker.set_open(&fd, entry).map_err(failed(METADATA, &entry.path))
     }
 
     /// A file with these bytes. `len` is what the index says; a source that has fewer is an error.
@@ -112,41 +108,15 @@ impl Disk {
             Bytes::Reader(reader) => io::copy(reader, &mut file),
         };
         let written = written.map_err(|source| Error::Io { doing: "write", path: path::show(path), source })?;
-        self.set_open(&file, entry)?;
+        self.maker.set_open(&file, entry).map_err(failed(METADATA, path))?;
         Ok(written)
     }
 
-    /// A symbolic link.
-    pub(crate) fn make_symlink(&mut self, entry: &Entry) -> Result<(), Error> {
-        let (dir, name) = self.parent(&entry.path)?;
-        fs::symlinkat(entry.link(), dir, name).map_err(failed("create", &entry.path))?;
-        self.set_at(entry)
-    }
-
-    /// A device, pipe or socket, where the system lets us.
+    /// A symbolic link; a device, pipe or socket where the system lets us.
     pub(crate) fn make_node(&mut self, entry: &Entry) -> Result<(), Error> {
-        let kind = match entry.kind {
-            Kind::CharDev => FileType::CharacterDevice,
-            Kind::BlockDev => FileType::BlockDevice,
-            Kind::Socket => FileType::Socket,
-            _ => FileType::Fifo,
-        };
-        let (major, minor) = entry.rdev();
-        // A character device 0/0 on disk would be a whiteout.
-        let made = if kind == FileType::CharacterDevice && (major, minor) == (0, 0) {
-            Err(Errno::PERM)
-        } else {
-            let (dir, name) = self.parent(&entry.path)?;
-            fs::mknodat(dir, name, kind, WHILE_WRITING, fs::makedev(major, minor))
-        };
-        match made {
-            Ok(()) => self.set_at(entry),
-            Err(error @ Errno::PERM) => {
-                self.warn(Lost::Device, &entry.path, error);
-                Ok(())
-            }
-            Err(e) => Err(failed("create", &entry.path)(e)),
-        }
+        let name = self.parent(&entry.path)?.1;
+        let (_, dir) = self.last.as_ref().expect("the parent has just been opened");
+        self.maker.node(dir, name, entry).map(drop).map_err(failed("create", &entry.path))
     }
 
     /// The mark that overlayfs takes for "deleted": a character device 0/0, which needs no privilege
@@ -181,73 +151,6 @@ impl Disk {
         }
         Ok(())
     }
-
-    /// Owner, mode, xattrs, time of something open; in this order, since a new owner takes away
-    /// set-id bits and capabilities.
-    fn set_open(&mut self, fd: impl AsFd, entry: &Entry) -> Result<(), Error> {
-        if self.can_chown {
-            let owned = owner(entry).and_then(|(uid, gid)| fs::fchown(&fd, Some(uid), Some(gid)));
-            self.owned(entry, owned)?;
-        }
-        let mode = Mode::from_raw_mode(u32::from(entry.mode));
-        fs::fchmod(&fd, mode).map_err(failed("set the mode of", &entry.path))?;
-        for (name, value) in entry.extra.iter().flat_map(|x| &x.xattrs) {
-            // What BuildKit leaves out as well where the file system won't have it.
-            let set = CString::new(name.as_slice())
-                .map_err(|_| Errno::INVAL)
-                .and_then(|name| fs::fsetxattr(&fd, name, value, XattrFlags::empty()));
-            if let Err(error) = set {
-                self.warn(Lost::Xattr(name.clone()), &entry.path, error);
-            }
-        }
-        fs::futimens(&fd, &times(entry)).map_err(failed("set the time of", &entry.path))
-    }
-
-    /// The same by name, for what can't be opened. A symbolic link has no mode.
-    fn set_at(&mut self, entry: &Entry) -> Result<(), Error> {
-        let can_chown = self.can_chown;
-        let (dir, name) = self.parent(&entry.path)?;
-        let owned = match can_chown {
-            true => owner(entry)
-                .and_then(|(uid, gid)| fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)),
-            false => Ok(()),
-        };
-        if entry.kind != Kind::Symlink {
-            // No link can be in this place: it was created a moment ago, in a directory of our own.
-            let mode = Mode::from_raw_mode(u32::from(entry.mode));
-            fs::chmodat(dir, name, mode, AtFlags::empty()).map_err(failed("set the mode of", &entry.path))?;
-        }
-        fs::utimensat(dir, name, &times(entry), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(failed("set the time of", &entry.path))?;
-        for (name, _) in entry.xattrs() {
-            self.warn(Lost::Xattr(name.to_vec()), &entry.path, Errno::OPNOTSUPP);
-        }
-        self.owned(entry, owned)
-    }
-
-    /// An owner outside of the id map is in the index all the same.
-    fn owned(&mut self, entry: &Entry, set: Result<(), Errno>) -> Result<(), Error> {
-        match set {
-            Err(error @ (Errno::INVAL | Errno::PERM)) => {
-                self.warn(Lost::Owner(entry.uid, entry.gid), &entry.path, error);
-                Ok(())
-            }
-            other => other.map_err(failed("set the owner of", &entry.path)),
-        }
-    }
-}
-
-/// The ids to set; the highest number is none.
-fn owner(entry: &Entry) -> Result<(Uid, Gid), Errno> {
-    match entry.uid.max(entry.gid) {
-        u32::MAX => Err(Errno::INVAL),
-        _ => Ok((Uid::from_raw(entry.uid), Gid::from_raw(entry.gid))),
-    }
-}
-
-fn times(entry: &Entry) -> Timestamps {
-    let time = Timespec { tv_sec: entry.mtime.secs, tv_nsec: entry.mtime.nanos.into() };
-    Timestamps { last_access: time, last_modification: time }
 }
 
 /// Where a new file's bytes come from.

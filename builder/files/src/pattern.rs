@@ -1,5 +1,4 @@
-//! Ignore-file patterns: a port of the rules of moby/patternmatcher (`patternmatcher.go`) and of its
-//! `ignorefile` reader. Used for `.dockerignore`, `COPY --exclude` and `COPY --parents`.
+//! Ignore-file patterns: a port of the rules of moby/patternmatcher (`patternmatcher.go`). Used for `.dockerignore`, `COPY --exclude` and `COPY --parents`.
 //!
 //! One rule of the original is not kept: it turns a pattern into a regular expression character by
 //! character, so that `\d` there means "a digit" and `[*]` something odd. Here an escaped character
@@ -196,32 +195,6 @@ fn compile(text: &str) -> Option<Rule> {
     })
 }
 
-/// The patterns of an ignore file: one a line; `#` in the first column is a comment; blanks around a
-/// line and behind its `!` don't count; a leading `/` means nothing; a byte order mark is skipped.
-pub fn read_ignore_file(bytes: &[u8]) -> Vec<String> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut out = Vec::new();
-    for line in String::from_utf8_lossy(bytes).lines() {
-        if line.starts_with('#') {
-            continue;
-        }
-        let line = line.trim();
-        let (negated, text) = match line.strip_prefix('!') {
-            Some(rest) => (true, rest.trim()),
-            None => (false, line),
-        };
-        if line.is_empty() {
-            continue;
-        }
-        let mut text = if text.is_empty() { String::new() } else { clean_keeping_root(text) };
-        if text.len() > 1 && text.starts_with('/') {
-            text.remove(0);
-        }
-        out.push(if negated { format!("!{text}") } else { text });
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -275,15 +248,6 @@ mod tests {
             }
             assert_eq!(last, matcher.matches(path.as_bytes()), "{path}");
         }
-    }
-
-    #[test]
-    fn ignore_files_are_read_line_by_line() {
-        let text = b"\xef\xbb\xbftest1\n/test2\n/a/file/here\n\nlastfile\n# this is a comment\n  ! /inverted/abs/path\n!\n! \n./b/../c\r\n";
-        assert_eq!(
-            read_ignore_file(text),
-            ["test1", "test2", "a/file/here", "lastfile", "!inverted/abs/path", "!", "!", "c"]
-        );
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use routerpack_rootfs::{Content, Entry, Extra, Index, Kind, Mtime, Tree, Warning, resolve::resolve};
+use routerpack_rootfs::{Content, Entry, Extra, Index, Kind, Mtime, Tree, Warning, is_overlay_mark, resolve::resolve};
 
 use crate::{
     Settings,
@@ -203,7 +203,6 @@ impl<'t> Upper<'t> {
         self.drop_own(&entry.path.clone())?;
         match entry.kind {
             Kind::File => entry.size = self.disk.make_file(&entry, bytes)?,
-            Kind::Symlink => self.disk.make_symlink(&entry)?,
             _ => self.disk.make_node(&entry)?,
         }
         self.own.insert(entry.path.clone(), entry);
@@ -290,11 +289,6 @@ impl<'t> Upper<'t> {
         let (warnings, marked) = self.disk.into_results();
         Ok((Index::new(entries), warnings, marked))
     }
-}
-
-/// Attributes that overlayfs keeps its own state in.
-pub(crate) fn is_overlay_mark(name: &[u8]) -> bool {
-    name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.overlay.")
 }
 
 /// Opens a file of a tree.

@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::PathBuf};
 
-use routerpack_files::pattern::{Matcher, read_ignore_file};
+use routerpack_files::pattern::Matcher;
 
 fn table(name: &str) -> Option<serde_json::Value> {
     let dir = env::var_os("ROUTERPACK_CONFORMANCE_DATA")
@@ -43,13 +43,4 @@ fn every_row_of_the_pattern_table_holds() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn every_row_of_the_ignore_file_table_holds() {
-    let Some(table) = table("ignorefile.json") else { return };
-    for row in table.as_array().unwrap() {
-        let want: Vec<&str> = row["expect"].as_array().unwrap().iter().map(|p| p.as_str().unwrap()).collect();
-        assert_eq!(read_ignore_file(row["content"].as_str().unwrap().as_bytes()), want, "{}", row["id"]);
-    }
 }

@@ -13,10 +13,13 @@
 //! All that a tar or a directory says is untrusted: names are cleaned or refused, symlinks are followed on the
 //! index alone, and what is opened or written is so beneath one directory, a component at a time.
 
+pub mod compare;
 pub mod confine;
 mod encode;
+mod graft;
 pub mod index;
 pub mod layer;
+mod made;
 pub mod merge;
 pub mod path;
 mod place;
@@ -26,12 +29,15 @@ pub mod tree;
 mod unpack;
 mod xattr;
 
+pub use compare::{Aspects, Difference, compare};
 pub use encode::DecodeError;
 pub use index::{Entry, Extra, Index, Kind, Mtime};
 pub use layer::{LayerError, LayerIndex, read_layer};
+pub use made::Maker;
 pub use merge::{MergeError, MergeFault, merge};
 pub use place::{Lost, PlaceError, Warning};
 pub use resolve::ResolveError;
 pub use scan::{Filter, Owners, ScanError, ScanOptions, Verdict, scan};
 pub use tree::{Content, ContentReader, Stratum, Tree};
 pub use unpack::{materialise, unpack};
+pub use xattr::is_overlay_mark;

@@ -7,18 +7,19 @@ use std::{
     collections::HashMap,
     fs::File,
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid},
+    fs::{self, AtFlags, FileType, Mode, OFlags},
     io::Errno,
 };
 
 use crate::{
     confine,
     index::{Entry, Kind},
+    made::Maker,
     merge::MergeError,
     path,
     tree::Tree,
@@ -98,14 +99,13 @@ pub(crate) struct Placer<'a> {
     tree: &'a Tree,
     dest: &'a Path,
     top: OwnedFd,
-    chown: bool,
+    maker: Maker,
     /// The directory that the last entry went to.
     last: Option<(Vec<u8>, OwnedFd)>,
     /// By link group: the first name, under which the file is.
     links: HashMap<u32, Vec<u8>>,
     /// Directories: their modes and times are set when all is in them.
     dirs: Vec<Entry>,
-    warnings: Vec<Warning>,
 }
 
 impl<'a> Placer<'a> {
@@ -120,8 +120,8 @@ impl<'a> Placer<'a> {
             _ => {}
         }
         let top = confine::open_root(dest).map_err(fail)?;
-        let (last, links, dirs, warnings) = Default::default();
-        Ok(Self { tree, dest, top, chown, last, links, dirs, warnings })
+        let (last, links, dirs) = Default::default();
+        Ok(Self { tree, dest, top, maker: Maker::new(chown), last, links, dirs })
     }
 
     /// Makes an entry of the tree's index.
@@ -136,7 +136,10 @@ impl<'a> Placer<'a> {
         }
         let made = match entry.kind {
             Kind::File => self.make_file(entry, name)?,
-            _ => self.make_node(entry, name).map_err(|e| self.failed(&entry.path, e))?,
+            _ => {
+                let dir = self.last.as_ref().map_or(&self.top, |(_, fd)| fd);
+                self.maker.node(dir, name, entry).map_err(|e| self.failed(&entry.path, e))?
+            }
         };
         if made && entry.link_group != 0 {
             self.links.insert(entry.link_group, entry.path.to_vec());
@@ -163,13 +166,11 @@ impl<'a> Placer<'a> {
     pub fn finish(mut self) -> Result<Vec<Warning>, PlaceError> {
         self.dirs.sort_by(|a, b| b.path.cmp(&a.path));
         for entry in std::mem::take(&mut self.dirs) {
-            let (dir, name) = path::split(&entry.path).unwrap_or_default();
-            self.enter(dir)?;
             let opened = confine::open(&self.top, &entry.path, OFlags::RDONLY | OFlags::DIRECTORY);
             let opened = opened.map_err(|e| self.failed(&entry.path, e))?;
-            self.set_open(&entry, name, &opened).map_err(|e| self.failed(&entry.path, e))?;
+            self.maker.set_open(&opened, &entry).map_err(|e| self.failed(&entry.path, e))?;
         }
-        Ok(self.warnings)
+        Ok(self.maker.into_warnings())
     }
 
     fn failed(&self, path: &[u8], error: impl Into<io::Error>) -> PlaceError {
@@ -229,85 +230,7 @@ impl<'a> Placer<'a> {
             Ok(file)
         };
         let file = made().map_err(|e| self.failed(&entry.path, e))?;
-        self.set_open(entry, name, &file).map_err(|e| self.failed(&entry.path, e))?;
+        self.maker.set_open(&file, entry).map_err(|e| self.failed(&entry.path, e))?;
         Ok(true)
     }
-
-    /// A symlink, device, pipe or socket; false for a device that this process may not make.
-    fn make_node(&mut self, entry: &Entry, name: &[u8]) -> io::Result<bool> {
-        let kind = match entry.kind {
-            Kind::Symlink => None,
-            Kind::CharDev => Some(FileType::CharacterDevice),
-            Kind::BlockDev => Some(FileType::BlockDevice),
-            Kind::Fifo => Some(FileType::Fifo),
-            Kind::Socket => Some(FileType::Socket),
-            // A merged index has no others, and these two have come here already.
-            Kind::Dir | Kind::File | Kind::HardLink | Kind::Whiteout => return Err(io::ErrorKind::InvalidInput.into()),
-        };
-        match kind {
-            None => fs::symlinkat(entry.link(), self.dir(), name)?,
-            Some(kind) => {
-                let (major, minor) = entry.rdev();
-                match fs::mknodat(self.dir(), name, kind, Mode::empty(), fs::makedev(major, minor)) {
-                    Err(error @ Errno::PERM) if matches!(entry.kind, Kind::CharDev | Kind::BlockDev) => {
-                        self.warn(entry, Lost::Device, error);
-                        return Ok(false);
-                    }
-                    made => made?,
-                }
-            }
-        }
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        self.set_owner(entry, |dir, uid, gid| fs::chownat(dir, name, Some(uid), Some(gid), flags))?;
-        if kind.is_some() {
-            fs::chmodat(self.dir(), name, Mode::from_raw_mode(entry.mode.into()), AtFlags::empty())?;
-        }
-        self.set_xattrs(entry, name);
-        fs::utimensat(self.dir(), name, &times(entry), AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(true)
-    }
-
-    /// Metadata of an open file or directory. The owner first: to change it takes away the set-id bits and the
-    /// capabilities.
-    fn set_open(&mut self, entry: &Entry, name: &[u8], fd: &impl AsFd) -> io::Result<()> {
-        self.set_owner(entry, |_, uid, gid| fs::fchown(fd, Some(uid), Some(gid)))?;
-        fs::fchmod(fd, Mode::from_raw_mode(entry.mode.into()))?;
-        self.set_xattrs(entry, name);
-        Ok(fs::futimens(fd, &times(entry))?)
-    }
-
-    /// Ids outside of the user namespace's map are refused with `EINVAL`; the highest number is no id at all.
-    fn set_owner(&mut self, entry: &Entry, set: impl Fn(&OwnedFd, Uid, Gid) -> Result<(), Errno>) -> io::Result<()> {
-        if !self.chown {
-            return Ok(());
-        }
-        let set = match entry.uid.max(entry.gid) {
-            u32::MAX => Err(Errno::INVAL),
-            _ => set(self.dir(), Uid::from_raw(entry.uid), Gid::from_raw(entry.gid)),
-        };
-        match set {
-            Err(error @ (Errno::INVAL | Errno::PERM)) => {
-                self.warn(entry, Lost::Owner(entry.uid, entry.gid), error);
-                Ok(())
-            }
-            other => Ok(other?),
-        }
-    }
-
-    fn set_xattrs(&mut self, entry: &Entry, name: &[u8]) {
-        for (attribute, value) in entry.xattrs() {
-            if let Err(error) = xattr::write(self.dir(), name, attribute, value) {
-                self.warn(entry, Lost::Xattr(attribute.into()), error);
-            }
-        }
-    }
-
-    fn warn(&mut self, entry: &Entry, lost: Lost, error: impl Into<io::Error>) {
-        self.warnings.push(Warning { path: entry.path.to_vec(), lost, error: error.into() });
-    }
-}
-
-fn times(entry: &Entry) -> Timestamps {
-    let time = Timespec { tv_sec: entry.mtime.secs, tv_nsec: entry.mtime.nanos.into() };
-    Timestamps { last_access: time, last_modification: time }
 }

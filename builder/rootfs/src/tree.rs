@@ -2,13 +2,14 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, Read},
     os::unix::fs::FileExt,
     path::PathBuf,
     sync::{Arc, OnceLock},
 };
 
 use rustix::{fs, io::Errno};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     confine,
@@ -64,6 +65,19 @@ impl Content {
         ContentReader { content: self.clone(), at: 0 }
     }
 
+    /// The sha256 of these bytes.
+    pub fn sha256(&self) -> io::Result<[u8; 32]> {
+        let mut reader = self.reader();
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; self.len.clamp(1, 128 << 10) as usize];
+        loop {
+            match reader.read(&mut buffer)? {
+                0 => return Ok(hash.finalize().into()),
+                got => hash.update(&buffer[..got]),
+            }
+        }
+    }
+
     /// Writes these bytes to an empty file: shares them where the file system can (a reflink), else lets the
     /// kernel copy, else copies through memory. Never a hard link.
     pub fn copy_to(&self, to: &File) -> io::Result<()> {
@@ -113,7 +127,7 @@ pub struct ContentReader {
     at: u64,
 }
 
-impl io::Read for ContentReader {
+impl Read for ContentReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let left = self.content.len - self.at;
         let want = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));

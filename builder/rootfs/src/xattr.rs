@@ -27,7 +27,7 @@ pub(crate) struct Found {
 }
 
 /// Attributes that overlayfs keeps its own state in.
-pub(crate) fn is_overlay_mark(name: &[u8]) -> bool {
+pub fn is_overlay_mark(name: &[u8]) -> bool {
     name.starts_with(b"user.overlay.") || name.starts_with(b"trusted.overlay.")
 }
 

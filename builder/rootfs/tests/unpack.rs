@@ -331,6 +331,7 @@ fn what_the_disk_will_not_take_is_a_warning() {
         },
         Entry { uid: u32::MAX, gid: u32::MAX, ..Entry::new(b"pipe", Kind::Fifo, 0o600) },
         Entry { mtime: Mtime { secs: -5, nanos: 7 }, ..Entry::new(b"sock", Kind::Socket, 0o640) },
+        Entry::new(b"zero", Kind::CharDev, 0o600), // 0/0: there it would delete what is below
     ]);
     let stratum = Stratum::Dir { root: work.path().into(), index: index.into() };
     let dest = work.path().join("fs");
@@ -338,7 +339,9 @@ fn what_the_disk_will_not_take_is_a_warning() {
     let lost: Vec<_> = warnings.iter().map(|w| (&w.path[..], w.lost.clone())).collect();
     let link = (b"link".as_slice(), Lost::Xattr(b"user.x".into()));
     let pipe = (b"pipe".as_slice(), Lost::Owner(u32::MAX, u32::MAX)); // not even tried where nothing is given away
-    assert_eq!(lost, if is_root() { vec![link, pipe] } else { vec![link] });
+    let zero = (b"zero".as_slice(), Lost::Device);
+    assert_eq!(lost, if is_root() { vec![link, pipe, zero] } else { vec![link, zero] });
+    assert!(!dest.join("zero").exists());
     assert!(warnings[0].to_string().starts_with("`link`: its attribute `user.x` can't be had on disk"));
     assert_eq!((fs::symlink_metadata(dest.join("sock")).unwrap().mtime(), index_mode(&dest, "sock")), (-5, 0o640));
 }

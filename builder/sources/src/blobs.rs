@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use routerpack_graph::Digest;
@@ -17,6 +17,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
+use crate::lock::FileLock;
 
 /// The directory of blobs, with its temporary files and locks beside it.
 #[derive(Clone, Debug)]
@@ -108,42 +109,11 @@ impl BlobStore {
     }
 
     /// Waits until nobody else, in this or another process, holds this blob's lock. Take it around a
-    /// download and look for the blob again once it is held: two builds then fetch it once. It is freed
-    /// on drop, or by the kernel when the process dies. Never take two at once on one thread.
-    pub fn lock(&self, digest: &Digest) -> Result<BlobLock> {
+    /// download and look for the blob again once it is held: two builds then fetch it once. Never take two
+    /// at once on one thread.
+    pub fn lock(&self, digest: &Digest) -> Result<FileLock> {
         let path = self.locks.join(format!("blob-{}", digest.hex()));
-        loop {
-            let file = File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .open(&path)
-                .map_err(Error::file(&path, "create a lock"))?;
-            file.lock().map_err(Error::file(&path, "lock"))?;
-            // The holder before us removes the file when done: a lock on a nameless file excludes nobody.
-            let held = file.metadata().map_err(Error::file(&path, "lock"))?;
-            match fs::metadata(&path) {
-                Ok(named) if (named.dev(), named.ino()) == (held.dev(), held.ino()) => {
-                    return Ok(BlobLock { path, _file: file });
-                }
-                _ => continue,
-            }
-        }
-    }
-}
-
-/// A held lock of one blob.
-#[derive(Debug)]
-pub struct BlobLock {
-    path: PathBuf,
-    _file: File,
-}
-
-impl Drop for BlobLock {
-    fn drop(&mut self) {
-        // While it is still held; whoever waits on it notices and makes a new one. A file that can't
-        // be removed does no harm.
-        let _ = fs::remove_file(&self.path);
+        FileLock::take(&path).map_err(Error::file(path, "lock"))
     }
 }
 
@@ -273,8 +243,6 @@ pub(crate) fn digest_of(mut reader: impl Read) -> io::Result<Digest> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
     fn store() -> (tempfile::TempDir, BlobStore) {
@@ -316,25 +284,6 @@ mod tests {
         let digest = store.put(b"abc").unwrap();
         fs::write(store.path(&digest), b"").unwrap();
         assert!(store.read(&digest, 10).unwrap().is_none());
-        assert_eq!(leftovers(dir.path()), 0);
-    }
-
-    #[test]
-    fn a_lock_excludes_and_leaves_nothing() {
-        let (dir, store) = store();
-        let digest = Digest::of(b"x");
-        let inside = AtomicUsize::new(0);
-        std::thread::scope(|s| {
-            for _ in 0..8 {
-                s.spawn(|| {
-                    for _ in 0..50 {
-                        let _lock = store.lock(&digest).unwrap();
-                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
-                        inside.fetch_sub(1, Ordering::SeqCst);
-                    }
-                });
-            }
-        });
         assert_eq!(leftovers(dir.path()), 0);
     }
 }

@@ -87,6 +87,11 @@ impl ContextRef {
 }
 
 fn store(kind: StoreKind, rest: &str) -> Result<ContextRef, String> {
+    store_path(rest).map(|(path, tag, digest)| ContextRef::Store { kind, path, tag, digest })
+}
+
+/// `PATH[:TAG][@DIGEST]`.
+pub(crate) fn store_path(rest: &str) -> Result<(PathBuf, Option<String>, Option<Digest>), String> {
     let (rest, digest) = match rest.rsplit_once('@') {
         Some((rest, digest)) if digest.contains(':') => (rest, Some(Digest::parse(digest).map_err(|e| e.to_string())?)),
         _ => (rest, None),
@@ -101,7 +106,7 @@ fn store(kind: StoreKind, rest: &str) -> Result<ContextRef, String> {
     if tag.is_some_and(str::is_empty) {
         return Err("the tag is empty".into());
     }
-    Ok(ContextRef::Store { kind, path: path.into(), tag: tag.map(str::to_string), digest })
+    Ok((path.into(), tag.map(str::to_string), digest))
 }
 
 /// BuildKit `util/gitutil` and buildx: an address that only git could mean.

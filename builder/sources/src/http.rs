@@ -255,7 +255,7 @@ fn build(config: &Config, is_tls: bool) -> Result<Client> {
 }
 
 /// The innermost reason of a chain of errors, which is the one that says something.
-fn deepest(error: &dyn std::error::Error) -> String {
+pub(crate) fn deepest(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(source) = last.source() {
         last = source;

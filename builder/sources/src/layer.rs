@@ -7,8 +7,9 @@ use flate2::bufread::MultiGzDecoder;
 use routerpack_graph::Digest;
 use sha2::{Digest as _, Sha256};
 
-use crate::blobs::{BlobLock, BlobStore, BlobWriter};
+use crate::blobs::{BlobStore, BlobWriter};
 use crate::error::{Error, Result};
+use crate::lock::FileLock;
 
 /// Told how far a blob has come.
 pub trait Progress: Send + Sync {
@@ -61,7 +62,7 @@ pub(crate) enum Sink {
     /// Nothing: they lie in the user's own file.
     None,
     /// They go to the blob store, which takes them if they are right. The lock ends with it.
-    Store(BlobWriter, Option<BlobLock>),
+    Store(BlobWriter, Option<FileLock>),
     /// They came from the blob store, and are removed from there if they are wrong.
     Cached(BlobStore),
 }
@@ -205,6 +206,8 @@ pub struct LayerReader {
     inflated: u64,
     limit: u64,
     ended: Option<bool>,
+    /// Whether the inflated bytes are hashed here.
+    hashes: bool,
 }
 
 impl LayerReader {
@@ -228,7 +231,16 @@ impl LayerReader {
         };
         let diff_id = diff_id.clone();
         let (hash, inflated) = (Sha256::new(), 0);
-        Ok(Self { decoder, compression, from, blob, diff_id, hash, inflated, limit, ended: None })
+        let hashes = compression != Compression::None;
+        Ok(Self { decoder, compression, from, blob, diff_id, hash, inflated, limit, ended: None, hashes })
+    }
+
+    /// Leaves it to the caller to compare the digest of the inflated bytes with the diff_id: for one who
+    /// hashes them anyway. All else is verified as ever.
+    #[must_use]
+    pub fn leave_diff_id(mut self) -> Self {
+        self.hashes = false;
+        self
     }
 
     /// How the blob is stored.
@@ -251,7 +263,7 @@ impl LayerReader {
         if n == 0 && !buf.is_empty() {
             // Whatever follows the compressed stream belongs to the blob, and its digest.
             io::copy(self.decoder.raw(), &mut io::sink())?;
-            if self.compression != Compression::None {
+            if self.hashes {
                 let actual = Digest::from_hash(std::mem::take(&mut self.hash).finalize().into());
                 if actual != self.diff_id {
                     let (from, blob, expected) = (self.from.clone(), self.blob.clone(), self.diff_id.clone());
@@ -265,7 +277,7 @@ impl LayerReader {
             let what = format!("{}: the uncompressed content of layer {}", self.from, self.blob);
             return Err(Error::TooLarge { what, limit: self.limit }.into());
         }
-        if self.compression != Compression::None {
+        if self.hashes {
             self.hash.update(&buf[..n]);
         }
         Ok(n)

@@ -14,10 +14,13 @@
 
 mod blobs;
 mod context;
+mod daemon;
 mod error;
 mod http;
 mod image;
 mod layer;
+mod location;
+mod lock;
 mod manifest;
 mod reference;
 mod registry;
@@ -26,12 +29,15 @@ mod store;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use blobs::{BlobLock, BlobStore, BlobWriter};
+pub use blobs::{BlobStore, BlobWriter};
 pub use context::{ContextRef, InvalidContext};
+pub use daemon::DockerDaemon;
 pub use error::{Error, Result};
 pub use http::{Download, HttpSource, Proxy};
 pub use image::{Image, Layer};
 pub use layer::{Compression, LayerReader, Progress};
+pub use location::{InvalidLocation, Location};
+pub use lock::FileLock;
 pub use manifest::{Descriptor, Index, Manifest};
 pub use reference::{InvalidReference, Reference};
 pub use registry::{PullPolicy, Registry};

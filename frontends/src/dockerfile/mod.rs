@@ -5,6 +5,7 @@
 //! expands them with an [`expand::Expander`] in the environment that the instruction sees.
 
 pub mod ast;
+pub mod change;
 pub mod check;
 mod csv;
 pub mod device;
