@@ -25,6 +25,7 @@ mod machine;
 mod output;
 mod pack;
 mod progress;
+mod recipe;
 mod resolver;
 mod run;
 mod source;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
         Command::Cp(args) => cp::cp(&cli, args),
         Command::Commit(args) => commit::commit(&cli, args),
         Command::Run(args) => run::run(&cli, args),
+        Command::Recipe(args) => recipe::recipe(&cli, args),
         Command::Doctor => doctor::doctor(&cli),
         Command::Emulators => emulators::emulators(),
         Command::Check(args) => check::check(args),

@@ -24,6 +24,7 @@ mod local;
 mod oci_archive;
 mod output;
 pub mod profile;
+pub mod recipe;
 mod request;
 pub mod resource;
 pub mod rules;

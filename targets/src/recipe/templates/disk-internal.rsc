@@ -1,0 +1,2 @@
+    :local disk ""
+    :local free [/system/resource/get free-hdd-space]
