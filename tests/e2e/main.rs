@@ -12,6 +12,7 @@ mod fallbacks;
 mod kill;
 mod outputs;
 mod platforms;
+mod recipe;
 mod registry;
 mod run;
 mod users;
