@@ -68,7 +68,7 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
         progress.line(&draw(&source, warning));
     }
 
-    let strata = Arc::new(Strata::new(cache.clone(), progress.clone(), can_chown));
+    let strata = Arc::new(Strata::new(cache.clone(), progress.clone(), can_chown, watch.interrupt.clone()));
     let web = machine::web(&config)?;
     let builder = Builder { host, strata: strata.clone(), registry, web, events: progress.clone() };
     let request = Request {
@@ -128,7 +128,9 @@ impl Flags {
     fn read(args: &BuildArgs) -> Result<Self, Failure> {
         let secret = |source: flags::SecretSource| match source {
             flags::SecretSource::File(path) => Secret::File(path),
-            flags::SecretSource::Env(name) => Secret::Bytes(std::env::var(name).unwrap_or_default().into_bytes()),
+            flags::SecretSource::Env(name) => {
+                Secret::Bytes(std::env::var_os(name).unwrap_or_default().into_encoded_bytes())
+            }
         };
         let secrets = flags::secrets(&args.secret, |name| std::env::var_os(name).is_some()).map_err(Failure::usage)?;
         let agent = machine::variable("SSH_AUTH_SOCK").map(PathBuf::from);

@@ -144,7 +144,7 @@ impl Packing<'_> {
         let next = match format {
             Format::RouterOs => format!(
                 "routerpack run {file}    (here)\n      scp {file} admin@ROUTER:/    (then on the router:)\n      /container/add file={base} interface=veth-{} root-dir=disk1/{name} logging=yes",
-                &name[..name.len().min(9)]
+                name.chars().take(9).collect::<String>()
             ),
             Format::Docker => format!("docker load -i {file}"),
             Format::Oci => format!("skopeo inspect oci-archive:{file}"),

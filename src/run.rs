@@ -31,7 +31,7 @@ pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
 
     let events = Arc::new(Silent);
     let host = machine::host(&cache);
-    let strata = Arc::new(Strata::new(cache, events.clone(), can_chown));
+    let strata = Arc::new(Strata::new(cache, events.clone(), can_chown, watch.interrupt.clone()));
     let rootfs = strata.offer(&image);
     let builder = Builder { host, strata, registry: machine::registry(&config)?, web: machine::web(&config)?, events };
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();

@@ -60,7 +60,7 @@ impl Opener {
         let cache = Arc::new(Cache::open(dir).map_err(Failure::new)?);
         let config = machine::sources(cache.dir(), &[]);
         // Nothing here unpacks a layer, so nobody has to own its files.
-        let strata = Arc::new(Strata::new(cache, events, false));
+        let strata = Arc::new(Strata::new(cache, events, false, Arc::default()));
         let blobs = BlobStore::open(&config.cache).map_err(Failure::new)?;
         Ok(Self { strata, blobs, config, pull: PullPolicy::Missing, wanted })
     }

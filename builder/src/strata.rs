@@ -23,6 +23,7 @@ use crate::{
     cache::Cache,
     error::Cause,
     events::{Ending, Events, Task},
+    request::Interrupt,
     rootfs::{Part, Rootfs, StratumId},
 };
 
@@ -35,6 +36,8 @@ pub struct Strata {
     events: Arc<dyn Events>,
     /// Whether this process may give files to any owner of an image.
     can_chown: bool,
+    /// Ends pulls.
+    interrupt: Arc<Interrupt>,
     /// Where a layer can be had, by diff_id.
     offers: Mutex<HashMap<Digest, (Image, usize)>>,
     loaded: Mutex<HashMap<StratumId, Stratum>>,
@@ -44,8 +47,16 @@ pub struct Strata {
 
 impl Strata {
     /// Over a cache.
-    pub fn new(cache: Arc<Cache>, events: Arc<dyn Events>, can_chown: bool) -> Self {
-        Self { cache, events, can_chown, offers: Mutex::default(), loaded: Mutex::default(), whole: Mutex::default() }
+    pub fn new(cache: Arc<Cache>, events: Arc<dyn Events>, can_chown: bool, interrupt: Arc<Interrupt>) -> Self {
+        Self {
+            cache,
+            events,
+            can_chown,
+            interrupt,
+            offers: Mutex::default(),
+            loaded: Mutex::default(),
+            whole: Mutex::default(),
+        }
     }
 
     /// The cache below.
@@ -186,7 +197,7 @@ impl Strata {
         let what = || format!("layer {} of {}", image.layers[n].digest, image.name);
         let temp = self.cache.temp_dir().map_err(Cause::io("make a folder in the cache"))?;
         // The index's reader hashes the tar anyway; it is compared below.
-        let mut tar = image.open_layer(n, Some(progress))?.leave_diff_id();
+        let mut tar = Interruptible { from: image.open_layer(n, Some(progress))?.leave_diff_id(), by: &self.interrupt };
         let file = fs::File::create(temp.join("layer.tar")).map_err(Cause::io("make a file in the cache"))?;
         let read = layer::read_layer(&mut tar, &file).map_err(|e| layer_cause(what(), e))?;
         // The reader compares diff_id and blob digest at the end of its bytes, which the tar's own end may precede.
@@ -305,6 +316,21 @@ impl Strata {
             .map_err(Cause::rootfs("a layer can't be unpacked"))?;
         warnings.iter().for_each(|w| self.events.warning(&w.to_string()));
         self.cache.keep_dir(&temp, to).map_err(Cause::io("keep an unpacked layer"))
+    }
+}
+
+/// A reader that ends with an error when the build is interrupted.
+struct Interruptible<'a, R> {
+    from: R,
+    by: &'a Interrupt,
+}
+
+impl<R: io::Read> io::Read for Interruptible<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.by.is_raised() {
+            true => Err(io::Error::other("interrupted")),
+            false => self.from.read(buffer),
+        }
     }
 }
 
