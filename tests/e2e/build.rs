@@ -190,3 +190,31 @@ fn platforms_have_devices_names() {
     world.routerpack(["build", "--for", "rb5oo9", "ctx"]).failure().says(&["RB5009"]);
     assert_eq!(PLATFORMS.len(), 4);
 }
+
+#[test]
+fn an_ssh_agent_is_handed_to_the_steps_that_ask_for_it() {
+    let world = World::new();
+    world.write(
+        "ctx/Dockerfile",
+        "FROM busybox\nRUN --mount=type=ssh [ -S \"$SSH_AUTH_SOCK\" ] && echo yes > /seen\nRUN [ -z \"$SSH_AUTH_SOCK\" ] && echo no > /unseen\n",
+    );
+    let socket = world.path("agent");
+    let _agent = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let ssh = format!("--ssh=default={}", socket.display());
+    let archive = crate::support::Archive::read(&world.build(&world.path("ctx"), "ssh.tar", &[&ssh]));
+    assert_eq!((archive.text("seen").as_str(), archive.text("unseen").as_str()), ("yes\n", "no\n"));
+    assert!(!archive.entries().keys().any(|k| k.contains("ssh_agent")));
+}
+
+#[test]
+fn labels_build_arguments_and_targets() {
+    let world = World::new();
+    world.write(
+        "ctx/Dockerfile",
+        "ARG WHO=nobody\nFROM scratch AS one\nLABEL a=1 b=2\nARG WHO\nENV WHO=$WHO\nFROM scratch AS two\nENV TWO=2\n",
+    );
+    let more = ["--target=one", "--label=b=3", "--build-arg=WHO=me"];
+    let config = crate::support::Archive::read(&world.build(&world.path("ctx"), "l.tar", &more)).config;
+    assert_eq!(config["config"]["Labels"], serde_json::json!({"a": "1", "b": "3"}));
+    assert!(config["config"]["Env"].as_array().unwrap().contains(&serde_json::json!("WHO=me")));
+}
