@@ -48,8 +48,9 @@ fn image(executor: &Executor, name: &str, platform: &Platform) -> Result<Rootfs,
 }
 
 fn stored(executor: &Executor, name: &str, platform: &Platform) -> Result<Rootfs, Cause> {
+    // A store goes by the name of the context that it is, which may have a digest itself.
     let (store, digest) = name
-        .split_once('@')
+        .rsplit_once('@')
         .and_then(|(store, digest)| Some((store, Digest::parse(digest).ok()?)))
         .ok_or_else(|| Cause::Unsupported(format!("`oci-layout://{name}` has no digest")))?;
     let found = executor.request.stores.get(store);

@@ -2,7 +2,7 @@
 //! tonistiigi/fsutil (`copy/copy.go`):
 //!
 //! - The destination is a directory if it is written so (`dir/`, `dir/.`) or is one; links on the way
-//!   to it are followed inside the root. Missing directories are made 0755, with the op's owner.
+//!   to it are followed inside the root. Missing directories are made 0755 or with the op's octal mode, and with its owner.
 //! - A directory's contents are merged. The top directory keeps its metadata if it is there already,
 //!   and gets the source's time; directories below take the source's metadata.
 //! - Links inside the source stay links; hard links inside one source stay hard links; a socket
@@ -52,6 +52,7 @@ impl<'a> Copy<'a> {
             let dir = path::split(&dest).0;
             to.get(dir).ok_or_else(|| Error::NotFound { path: path::show(dir) })?;
         }
+        // These begin at the root of the tree, whatever the source is.
         let mut missing: Vec<&String> = self.action.required_paths.iter().collect();
         for source in select::sources(self.action, from)? {
             if self.action.attempt_unpack_docker_compatibility && self.unpack(from, &source, &dest, to)? {
@@ -67,10 +68,14 @@ impl<'a> Copy<'a> {
         }
     }
 
-    /// What directories that the copy needs are like.
+    /// What directories that the copy needs are like: 0755, or the op's mode if it is a number.
     fn dirs(&self, to: &Upper<'_>) -> Meta {
         let (uid, gid) = self.owner.unwrap_or((0, 0));
-        Meta { mode: 0o755, uid, gid, mtime: to.time(self.time), ..Meta::default() }
+        let mode = match self.chmod {
+            Some(Chmod::Octal(mode)) => mode & 0o777,
+            _ => 0o755,
+        };
+        Meta { mode, uid, gid, mtime: to.time(self.time), ..Meta::default() }
     }
 
     fn unpack(&self, from: &Tree, source: &Source, dest: &[u8], to: &mut Upper<'_>) -> Result<bool, Error> {
@@ -81,7 +86,7 @@ impl<'a> Copy<'a> {
             return Ok(false);
         }
         let dest = to.resolve(dest, true)?;
-        to.make_dirs(&dest, &self.dirs(to))?;
+        to.make_dirs(&dest, &Meta { mode: 0o755, ..self.dirs(to) })?;
         archive::unpack(&content, &path::show(&root), &dest, self.owner, to)?;
         Ok(true)
     }
@@ -109,7 +114,8 @@ impl<'a> Copy<'a> {
         to.make_dirs(needed, &self.dirs(to))?;
         let mut links: HashMap<u32, Vec<u8>> = HashMap::new();
         self.filter.walk(from, source, |name, entry, what| {
-            missing.retain(|path| path::clean(path.as_bytes()) != name);
+            let whole = path::join(&source.name, name);
+            missing.retain(|path| path::clean(path.as_bytes()) != whole);
             let target = path::join(&target, name);
             match (what, entry.kind) {
                 (As::Parent, _) => self.parent(&target, entry, to),

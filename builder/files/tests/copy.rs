@@ -230,6 +230,11 @@ fn owner_mode_and_time_options() {
     for path in ["new", "new/o", "new/o/l", "new/o/sub", "new/o/suid"] {
         assert_eq!((made.owner(path), made.get(path).mtime), ((1, 2), time), "{path}");
     }
+    // An octal mode is also that of directories on the way, without set-id bits; a symbolic one is not.
+    for (mode, mode_str, expected) in [(0o4770, "", "new/ 770"), (0, "u=rw", "new/ 755"), (-1, "", "new/ 755")] {
+        let action = FileActionCopy { mode, mode_str: mode_str.into(), ..copy("d/suid", "/new/f") };
+        assert_eq!(run_copy(&scratch(), &from, action).unwrap().list()[0], expected);
+    }
     let symbolic = FileActionCopy { mode_str: "u=rwX,go=rX".into(), ..copy("d", "/o") };
     let made = run_copy(&scratch(), &from, symbolic).unwrap();
     assert_eq!(made.list(), ["o/ 755", "o/l -> suid", "o/sub/ 755", "o/suid 755 x"]);
@@ -339,6 +344,15 @@ fn patterns_leave_out_and_take_in() {
     };
     assert!(run_copy(&scratch(), &from, required("bar/foo")).is_ok());
     assert!(matches!(run_copy(&scratch(), &from, required("bar/none")), Err(Error::NoSuchSource { .. })));
+    // `COPY --parents bar/./foo`: what is required begins at the root, what is included at the source.
+    let pivot = |path: &str| FileActionCopy {
+        include_patterns: vec![path.into()],
+        required_paths: vec![format!("/bar/{path}")],
+        dir_copy_contents: true,
+        ..copy("/bar", "/to/")
+    };
+    assert_eq!(run_copy(&scratch(), &from, pivot("foo")).unwrap().paths(), ["to", "to/foo"]);
+    assert!(matches!(run_copy(&scratch(), &from, pivot("none")), Err(Error::NoSuchSource { .. })));
     let bad = FileActionCopy { exclude_patterns: vec!["[".into()], ..copy("/", "/") };
     assert!(matches!(run_copy(&scratch(), &from, bad), Err(Error::BadPattern(_))));
 }
