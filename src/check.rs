@@ -53,6 +53,7 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
             .map_err(Failure::usage)?
             .and_then(|b| u64::try_from(b).ok())
             .or(router.as_ref().and_then(|r| r.free)),
+        limit: machine::room(&spool),
         ..Options::new(&spool)
     };
     let mut reports = Vec::new();

@@ -8,6 +8,7 @@
 
 pub mod archive;
 pub mod leftovers;
+pub mod raw;
 pub mod registry;
 pub mod world;
 

@@ -58,7 +58,7 @@ pub enum LayerError {
     /// The tar ends in the middle.
     #[error("the layer is cut off at byte {at}, {}", match .name.is_empty() {
         true => "in a header".to_string(),
-        false => format!("in entry `{}`", path::show(.name)),
+        false => format!("in entry `{}`", path::brief(.name)),
     })]
     Truncated {
         /// Length of what there is.
@@ -75,7 +75,7 @@ pub enum LayerError {
         why: &'static str,
     },
     /// An entry that can't be part of a rootfs.
-    #[error("layer entry `{}` (at byte {at}): {why}", path::show(.name))]
+    #[error("layer entry `{}` (at byte {at}): {why}", path::brief(.name))]
     Entry {
         /// Where its header starts.
         at: u64,

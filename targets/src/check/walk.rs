@@ -112,7 +112,7 @@ fn pax(bytes: &[u8], next: &mut Member, name: &mut Option<Vec<u8>>, link: &mut O
             _ => {
                 let attribute = key.strip_prefix(b"SCHILY.xattr.").or(key.strip_prefix(b"LIBARCHIVE.xattr."));
                 if let Some(attribute) = attribute.filter(|_| next.xattrs.len() < MAX_XATTRS) {
-                    next.xattrs.push(routerpack_rootfs::path::show(attribute));
+                    next.xattrs.push(routerpack_rootfs::path::brief(attribute));
                 }
             }
         }
