@@ -108,7 +108,8 @@ pub fn wanted_platform(text: Option<&str>, device: Option<&str>) -> Result<Optio
 pub fn room(dir: &Path) -> u64 {
     const MOST: u64 = 64 << 30;
     // the cache may not be there yet
-    let free = dir.ancestors().find_map(|dir| statvfs(dir).ok()).map_or(MOST, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+    let free =
+        dir.ancestors().find_map(|dir| statvfs(dir).ok()).map_or(MOST, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
     (free - free / 10).min(MOST)
 }
 
