@@ -22,6 +22,7 @@ use crate::{
 use header::{BLOCK, Header};
 use order::Order;
 use pax::Pax;
+pub use pax::records as pax_records;
 
 /// Most bytes of one extension header (a pax record block, a GNU long name); Go's `archive/tar` has the same.
 pub const MAX_EXTENSION: u64 = 1 << 20;

@@ -113,6 +113,12 @@ fn entries() -> Vec<Broken> {
             "another layer",
         ),
         case("unsafe-name", with(base().file("../etc/x", 0o644, "x")), "leads out"),
+        case(
+            "unsafe-name",
+            // a value that looks like further records is none
+            with(base().pax("SCHILY.xattr.user.a", "\n11 path=ok\n").pax("path", "../x").file("x", 0o644, "x")),
+            "leads out",
+        ),
         case("unsafe-name", with(base().file("/etc/x", 0o644, "x")), "absolute"),
         case("unsafe-name", with(base().link(EntryType::Link, "x", "../../etc/passwd")), "hard link leads out"),
         case("duplicate-name", with(base().file("a", 0o644, "1").file("./a", 0o644, "2")), "two entries"),

@@ -107,7 +107,7 @@ fn archives() -> Vec<(&'static str, Vec<u8>, Fate)> {
         wide.1.push(blob(&document));
     }
     wide.0.truncate(1);
-    let mut short = layout(&[sole.clone()], blobs.clone());
+    let mut short = layout(std::slice::from_ref(&sole), blobs.clone());
     short.last_mut().unwrap().1.pop();
 
     vec![
@@ -133,7 +133,7 @@ fn archives() -> Vec<(&'static str, Vec<u8>, Fate)> {
         ("a layer 100 times", docker(&config(&vec![digest(&one); 100]), &vec!["layer.tar"; 100]), Safe(&["f"])),
         ("a tag that clears the screen", tagged("\x1b[2J\n\u{202e}"), Refused("name")),
         ("a tag of a megabyte", tagged(&"a".repeat(1 << 20)), Refused("name")),
-        ("a good layout", pack(&layout(&[sole.clone()], blobs.clone())), Safe(&["f"])),
+        ("a good layout", pack(&layout(std::slice::from_ref(&sole), blobs.clone())), Safe(&["f"])),
         ("an index that lists itself", pack(&circle), Refused("longer than")),
         ("indexes without end", pack(&layout(&wide.0, wide.1)), Refused("nested")),
         ("a layer that was changed", pack(&layout(&[other], swapped)), Refused("digest")),
