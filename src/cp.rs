@@ -190,7 +190,7 @@ fn put_in(tree: &Tree, local: &str, asked: &str, args: &CpArgs) -> Result<Stratu
         let to = if into { path::join(&dest, name) } else { dest };
         // A directory that is there already keeps its own mode and owner.
         let is_new = tree.index.get(&to).is_none() && !to.is_empty();
-        let options = ScanOptions { owners: owners, xattrs: true, root: is_new, ..ScanOptions::default() };
+        let options = ScanOptions { owners, xattrs: true, root: is_new, ..ScanOptions::default() };
         let index = Arc::new(scan(&root, options).map_err(Failure::new)?);
         return Ok(Stratum::Dir { root, index }.below(&to));
     }

@@ -237,18 +237,25 @@ impl<'t> Lexer<'t> {
         }
         let Some(c) = chars.next() else { return fault(start, "a quoted text without its closing quote") };
         self.at += c.len_utf8();
+        let simple = match c {
+            'n' => b'\n',
+            't' => b'\t',
+            'r' => b'\r',
+            'a' => 7,
+            'b' => 8,
+            'f' => 12,
+            'v' => 11,
+            '\\' | '"' | '\'' => c as u8,
+            _ => 0,
+        };
+        if simple != 0 {
+            out.push(simple);
+            return Ok(());
+        }
         let length = match c {
             'x' => 2,
             'u' => 4,
             'U' => 8,
-            'n' => return Ok(out.push(b'\n')),
-            't' => return Ok(out.push(b'\t')),
-            'r' => return Ok(out.push(b'\r')),
-            'a' => return Ok(out.push(7)),
-            'b' => return Ok(out.push(8)),
-            'f' => return Ok(out.push(12)),
-            'v' => return Ok(out.push(11)),
-            '\\' | '"' | '\'' => return Ok(out.push(c as u8)),
             c => return fault(start, format!("`\\{c}` is no escape")),
         };
         let code = self.rest().get(..length).and_then(|digits| u32::from_str_radix(digits, 16).ok());

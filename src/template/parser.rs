@@ -75,7 +75,7 @@ pub fn parse(template: &str) -> Result<Vec<Node>, Fault> {
     let (nodes, end) = parser.nodes()?;
     match end {
         End::Template => Ok(nodes),
-        End::End(at) => fault(at, "`end` without `if`, `range` or `with`"),
+        End::Block(at) => fault(at, "`end` without `if`, `range` or `with`"),
         End::Else(at, _) => fault(at, "`else` without `if`, `range` or `with`"),
     }
 }
@@ -90,7 +90,7 @@ struct Parser {
 /// What ended a list of nodes; with the words behind `else`.
 enum End {
     Template,
-    End(usize),
+    Block(usize),
     Else(usize, Words),
 }
 
@@ -119,7 +119,7 @@ impl Parser {
             match keyword {
                 "end" => {
                     finished(&mut words)?;
-                    return Ok((nodes, End::End(first.at)));
+                    return Ok((nodes, End::Block(first.at)));
                 }
                 "else" => return Ok((nodes, End::Else(first.at, words))),
                 "if" | "with" | "range" => nodes.push(self.block(keyword, open, words)?),
@@ -149,10 +149,10 @@ impl Parser {
         let unclosed = || fault(open, format!("`{keyword}` without its `{{{{end}}}}`"));
         let otherwise = match end {
             End::Template => return unclosed(),
-            End::End(_) => Vec::new(),
+            End::Block(_) => Vec::new(),
             End::Else(at, mut rest) => match rest.peek().cloned() {
                 None => match self.nodes()? {
-                    (nodes, End::End(_)) => nodes,
+                    (nodes, End::Block(_)) => nodes,
                     (_, End::Else(at, _)) => return fault(at, "a second `else`"),
                     (_, End::Template) => return unclosed(),
                 },
