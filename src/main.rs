@@ -28,6 +28,7 @@ mod progress;
 mod recipe;
 mod resolver;
 mod run;
+mod slim;
 mod source;
 mod template;
 
