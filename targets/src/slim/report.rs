@@ -82,11 +82,11 @@ impl PassReport {
             return None;
         }
         let why = match self.pass {
-            Pass::Strip => "can't be stripped without a risk",
-            _ => "needed by the image's command",
+            Pass::Strip => "left as they are, not safe to strip",
+            _ => "kept, the image's command needs them",
         };
         let more = self.kept - self.kept_names.len() as u64;
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        Some(format!("kept, since {why}: {}{more}", self.kept_names.join(", ")))
+        Some(format!("{why}: {}{more}", self.kept_names.join(", ")))
     }
 }

@@ -137,6 +137,8 @@ enum Fate {
     /// It is made anew: the names of the sections.
     Names,
     Goes,
+    /// Nobody here knows what it is for, and whether it may move.
+    Unknown,
 }
 
 fn judge<'d, E, R>(data: R, content: &Content) -> object::read::Result<Verdict>
@@ -158,11 +160,12 @@ where
     let Some(loaded) = loaded::<E, R>(header, &sections, &layout, encoder, endian, data)? else {
         return Ok(Verdict::Nothing);
     };
-    let Some(fates) = fates::<E, R>(&sections, layout.shstrtab_index as usize, loaded, endian)? else {
-        return Ok(Verdict::Leave);
-    };
+    let fates = fates::<E, R>(&sections, layout.shstrtab_index as usize, loaded, endian);
     if !fates.contains(&Fate::Goes) {
         return Ok(Verdict::Nothing);
+    }
+    if fates.contains(&Fate::Unknown) {
+        return Ok(Verdict::Leave);
     }
     let table = layout.e_shoff.saturating_add(u64::from(layout.section_num) * encoder.section_header_size());
     let ends = sections.iter().filter_map(|s| Some(file_range::<E>(s, endian)?.end));
@@ -211,25 +214,19 @@ where
     Ok(segments.iter().map(end).chain(of_sections).chain([table, encoder.file_header_size()]).max())
 }
 
-/// What becomes of each section; none where one is of a kind that nobody here knows.
-fn fates<'d, E, R>(
-    sections: &SectionTable<'d, E, R>,
-    names: usize,
-    loaded: u64,
-    endian: Endianness,
-) -> object::read::Result<Option<Vec<Fate>>>
+/// What becomes of each section.
+fn fates<'d, E, R>(sections: &SectionTable<'d, E, R>, names: usize, loaded: u64, endian: Endianness) -> Vec<Fate>
 where
     E: FileHeader<Endian = Endianness>,
     R: ReadRef<'d>,
 {
     let symbols: Vec<usize> =
         sections.iter().filter(|s| s.sh_type(endian) == elf::SHT_SYMTAB).map(|s| s.sh_link(endian) as usize).collect();
-    let mut fates = Vec::with_capacity(sections.len());
-    for (index, section) in sections.enumerate() {
+    let fate = |(index, section): (object::SectionIndex, &E::SectionHeader)| {
         let kind = section.sh_type(endian);
         let name = sections.section_name(endian, section).unwrap_or_default();
         let lies_inside = || file_range::<E>(section, endian).is_none_or(|range| range.end <= loaded);
-        let fate = if section.sh_flags(endian).contains(elf::SHF_ALLOC) || kind == elf::SHT_NULL {
+        if section.sh_flags(endian).contains(elf::SHF_ALLOC) || kind == elf::SHT_NULL {
             Fate::Stays
         } else if index.0 == names {
             Fate::Names
@@ -239,17 +236,16 @@ where
         {
             Fate::Goes
         } else if !is_known(name, kind) {
-            return Ok(None);
+            Fate::Unknown
         } else if lies_inside() {
             Fate::Stays
         } else if section.sh_addralign(endian).into() <= MAX_ALIGN {
             Fate::Moves
         } else {
-            return Ok(None);
-        };
-        fates.push(fate);
-    }
-    Ok(Some(fates))
+            Fate::Unknown
+        }
+    };
+    sections.enumerate().map(fate).collect()
 }
 
 /// Debug information by its section's name: DWARF plain and compressed, stabs, GDB's index, and the symbol table that
@@ -262,9 +258,13 @@ fn is_debug(name: &[u8]) -> bool {
 
 /// Sections that are not loaded, and mean the same wherever they are in the file.
 fn is_known(name: &[u8], kind: elf::SectionType) -> bool {
-    let names: [&[u8]; 3] = [b".comment", b".gnu_debuglink", b".gnu_debugaltlink"];
+    // `.rustc` is what the compiler reads of a library of macros, by this name.
+    let names: [&[u8]; 4] = [b".comment", b".gnu_debuglink", b".gnu_debugaltlink", b".rustc"];
     // `.ARM.attributes`, `.gnu.build.attributes` and their like
-    names.contains(&name) || kind == elf::SHT_NOTE || name.ends_with(b".attributes")
+    names.contains(&name)
+        || kind == elf::SHT_NOTE
+        || name.ends_with(b".attributes")
+        || name.starts_with(b".gnu.warning.")
 }
 
 /// Puts the new file together.
@@ -338,6 +338,9 @@ where
                 Piece::New(bytes) => bytes.len() as u64,
                 Piece::Old(range) => range.end - range.start,
             };
+            if fate == Fate::Names {
+                new.sh_addralign = 1; // whatever it said: no linker asks for more
+            }
             end = pad(&mut pieces, end, new.sh_addralign);
             new.sh_offset = end;
             end += new.sh_size;
