@@ -127,7 +127,7 @@ pub struct BuildArgs {
     #[arg(long, value_enum)]
     pub layers: Option<Layers>,
     /// Make the image smaller, and say by what; it gets one layer
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "PASS[,PASS]")]
+    #[arg(long, value_parser = Slim::parser(), value_delimiter = ',', value_name = "PASS[,PASS]")]
     pub slim: Vec<Slim>,
     /// Load the image into docker, or podman where no docker answers
     #[arg(long, conflicts_with = "output")]
@@ -205,7 +205,7 @@ pub struct ConvertArgs {
     #[arg(long, value_enum)]
     pub layers: Option<Layers>,
     /// Make the image smaller, and say by what; it gets one layer
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "PASS[,PASS]")]
+    #[arg(long, value_parser = Slim::parser(), value_delimiter = ',', value_name = "PASS[,PASS]")]
     pub slim: Vec<Slim>,
     /// Load the image into docker, or podman where no docker answers
     #[arg(long, conflicts_with = "output")]

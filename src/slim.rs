@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, io};
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use routerpack_builder::{Part, Rootfs, Strata, StratumId};
 use routerpack_graph::{Digest, ImageConfig};
 use routerpack_rootfs::Stratum;
@@ -16,42 +16,17 @@ use crate::{
     progress::{Progress, megabytes},
 };
 
-/// What `--slim` names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Slim {
-    /// All of the following
-    All,
-    /// Documentation; licences stay
-    Docs,
-    /// Manual pages
-    Man,
-    /// Translations and locales, but for those that the image's LANG, LANGUAGE and LC_* name
-    Locales,
-    /// Caches, lists and logs of package managers
-    Caches,
-    /// Python's bytecode where its source is there, too: Python then starts slower
-    Pycache,
-    /// Headers, static libraries, pkg-config and CMake files
-    Dev,
-    /// Symbols and debug information of programs and libraries
-    Strip,
-    /// Equal files (mode, owner and time included) become hard links, but where programs write, such as /etc
-    Dedup,
-}
+/// What a word of `--slim` names: a pass, or all.
+#[derive(Clone, Debug)]
+pub struct Slim(Vec<Pass>);
 
 impl Slim {
-    fn passes(self) -> Vec<Pass> {
-        match self {
-            Slim::All => Pass::ALL.to_vec(),
-            Slim::Docs => vec![Pass::Docs],
-            Slim::Man => vec![Pass::Man],
-            Slim::Locales => vec![Pass::Locales],
-            Slim::Caches => vec![Pass::Caches],
-            Slim::Pycache => vec![Pass::Pycache],
-            Slim::Dev => vec![Pass::Dev],
-            Slim::Strip => vec![Pass::Strip],
-            Slim::Dedup => vec![Pass::Dedup],
-        }
+    /// Reads a word; `--help` lists them all.
+    pub fn parser() -> impl TypedValueParser<Value = Self> {
+        let all = PossibleValue::new("all").help("All of the following");
+        let each = Pass::ALL.map(|pass| PossibleValue::new(pass.name()).help(pass.about()));
+        PossibleValuesParser::new([all].into_iter().chain(each))
+            .map(|word| Slim(Pass::ALL.into_iter().filter(|pass| word == "all" || word == pass.name()).collect()))
     }
 }
 
@@ -72,7 +47,7 @@ impl Passes {
             ([_, ..], Some(Layers::Keep)) => Err(Failure::usage(
                 "--slim and --layers=keep don't go together: files of kept layers stay in the archive, removed or not\n  leave --layers away: the slimmed image is one layer",
             )),
-            _ => Ok(Self(given.iter().flat_map(|word| word.passes()).collect())),
+            _ => Ok(Self(given.iter().flat_map(|word| word.0.clone()).collect())),
         }
     }
 
@@ -157,7 +132,10 @@ impl Passes {
 fn say(report: &Report, progress: &Progress) {
     for pass in &report.passes {
         let name = pass.pass.name();
-        progress.line(&format!("slim {name}: {}, {} less", pass.done(), megabytes(pass.bytes)));
+        progress.line(&match pass.files {
+            0 => format!("slim {name}: nothing to be done"),
+            _ => format!("slim {name}: {}, {} less", pass.done(), megabytes(pass.bytes)),
+        });
         if let Some(stayed) = pass.stayed() {
             progress.line(&format!("slim {name}: {stayed}"));
         }

@@ -75,6 +75,22 @@ impl Pass {
             Pass::Dedup => "dedup",
         }
     }
+
+    /// What it does, for a list of them.
+    pub fn about(self) -> &'static str {
+        match self {
+            Pass::Docs => "Documentation; licences stay",
+            Pass::Man => "Manual pages",
+            Pass::Locales => "Translations and locales, but for those that the image's LANG, LANGUAGE and LC_* name",
+            Pass::Caches => "Caches, lists and logs of package managers",
+            Pass::Pycache => "Python's bytecode where its source is there, too: Python then starts slower",
+            Pass::Dev => "Headers, static libraries, pkg-config and CMake files",
+            Pass::Strip => "Symbols and debug information of programs and libraries",
+            Pass::Dedup => {
+                "Equal files (mode, owner and time included) become hard links, but where programs write, such as /etc"
+            }
+        }
+    }
 }
 
 /// What is asked for.
