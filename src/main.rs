@@ -29,6 +29,7 @@ mod progress;
 mod recipe;
 mod resolver;
 mod run;
+mod slim;
 mod source;
 mod template;
 
