@@ -15,5 +15,6 @@ mod platforms;
 mod recipe;
 mod registry;
 mod run;
+mod size;
 mod users;
 mod verbs;
