@@ -37,6 +37,9 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let name = base_name(&args.context);
     let output = Output::parse(args.output.as_deref(), &name).map_err(Failure::usage)?;
     let flags = Flags::read(args)?;
+    if args.device.as_deref() == Some("-") && takes_stdin(args) {
+        return Err(Failure::usage("standard input can be read for one thing only: the Dockerfile or --for"));
+    }
     let platform = machine::wanted_platform(args.platform.as_deref(), args.device.as_deref())?;
     let can_chown = machine::become_root()?;
     let watch = SignalWatch::start()?;
@@ -146,6 +149,12 @@ impl Flags {
             shm_size: args.shm_size.as_deref().map_or(Ok(0), |s| flags::bytes("--shm-size", s)).map_err(collect)?,
         })
     }
+}
+
+/// Whether the Dockerfile comes from standard input.
+fn takes_stdin(args: &BuildArgs) -> bool {
+    let stdin = Path::new("-");
+    args.file.as_deref().map_or(args.context == stdin, |file| file == stdin)
 }
 
 /// A Dockerfile and where it came from.

@@ -19,6 +19,9 @@ use crate::{
 /// Opens, packs, and says what to type next.
 pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
     let output = Output::parse(args.output.as_deref(), "image").map_err(Failure::usage)?;
+    if args.device.as_deref() == Some("-") && args.source == "-" {
+        return Err(Failure::usage("standard input can be read for one thing only: the image or --for"));
+    }
     let wanted = machine::wanted_platform(args.platform.as_deref(), args.device.as_deref())?;
     let epoch = pack::epoch(None)?;
     if output.format == Format::Local && !args.load {
