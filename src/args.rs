@@ -78,7 +78,7 @@ Exit codes:
 `routerpack explain RULE` tells more about a finding.";
 
 const SIZE_JSON: &str = "\
-Members of the JSON (bytes of content; hard links count once, under their first name):
+Members of --format (bytes of content; hard links count once, under their first name):
   source, platform, bytes, files
   tree        name, path, bytes, files, children: biggest first, down to --depth
   packages    manager, name, version, architecture, installed, bytes, files
@@ -324,8 +324,8 @@ pub struct SizeArgs {
     /// Lines of each directory and list; the rest is summed up
     #[arg(long, value_name = "N", default_value = "10")]
     pub top: usize,
-    /// `json`
-    #[arg(short, long, value_name = "json")]
+    /// `json`, or a text with fields: `{{.bytes}}`, `{{json .packages}}`
+    #[arg(short, long, value_name = "json|TEXT")]
     pub format: Option<String>,
     /// Write a page with a treemap, for a browser, in place of the text
     #[arg(long, value_name = "FILE")]

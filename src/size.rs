@@ -23,13 +23,11 @@ use crate::{
     ls, machine,
     progress::{megabytes, printable},
     source::{Opener, Source},
+    template,
 };
 
 /// Measures and prints, or writes the page.
 pub fn size(cli: &Cli, args: &SizeArgs) -> Result<ExitCode, Failure> {
-    if let Some(format) = args.format.as_deref().filter(|f| *f != "json") {
-        return Err(Failure::usage(format!("--format {format}: only json is known here")));
-    }
     if args.source == "-" && args.device.as_deref() == Some("-") {
         return Err(Failure::usage("standard input can be read for one thing only"));
     }
@@ -56,8 +54,12 @@ pub fn size(cli: &Cli, args: &SizeArgs) -> Result<ExitCode, Failure> {
         }
     }
     let mut out = BufWriter::new(io::stdout().lock());
-    let written = match args.format {
-        Some(_) => writeln!(out, "{:#}", value(&source, &sizes, room.as_ref(), args)),
+    let written = match args.format.as_deref() {
+        Some("json") => writeln!(out, "{:#}", value(&source, &sizes, room.as_ref(), args)),
+        Some(format) => {
+            let value = value(&source, &sizes, room.as_ref(), args);
+            writeln!(out, "{}", template::render(format, &value).map_err(Failure::usage)?)
+        }
         None => text(&mut out, &source, &sizes, room.as_ref(), args),
     };
     ls::finish(written.and_then(|()| out.flush()))

@@ -79,6 +79,7 @@ fn bytes_by_directory_and_package() {
     }
     let all = world.routerpack(["size", "a.tar", "--top=99", "--depth=9"]).success().text();
     assert!(all.contains("\\xff\\u{1b}[2J") && !all.contains('\u{1b}'), "{all}");
+    assert_eq!(world.routerpack(["size", "a.tar", "-f", "{{.files}}"]).success().text(), "11\n");
     let device = &measured(&world, &["a.tar", "--for=hap-ax-lite"])["device"];
     assert_eq!(device["flash"], 128 << 20);
     assert!(number(&device["needed"]) > 3 * 1_352_000 && device["code"] == "L41G-2axD", "{device}");
@@ -103,7 +104,7 @@ fn debian_s_packages_own_nearly_all_of_debian() {
 fn what_goes_wrong_leaves_nothing() {
     let world = World::new();
     archive(&world);
-    world.routerpack(["size", "a.tar", "--format=yaml"]).failure().says(&["only json"]);
+    world.routerpack(["size", "a.tar", "--format={{.Bytes}}"]).failure().says(&["Bytes", "biggest"]);
     world.routerpack(["size", "none.tar"]).failure().says(&["none.tar"]);
     world.routerpack(["size", "-", "--for=-"]).failure().says(&["one thing only"]);
     world

@@ -42,7 +42,7 @@ impl Sizes {
     /// The biggest files, biggest first.
     pub fn biggest(&self, count: usize) -> Vec<&Node> {
         let mut files: Vec<&Node> = self.directories.nodes().iter().filter(|n| n.kind == NodeKind::File).collect();
-        files.sort_by(|a, b| b.bytes.cmp(&a.bytes)); // stable: of equal ones, by path
+        files.sort_by_key(|file| std::cmp::Reverse(file.bytes)); // stable: of equal ones, by path
         files.truncate(count);
         files
     }
