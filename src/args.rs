@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::progress::Mode;
+use crate::{progress::Mode, slim::Slim};
 
 /// Builds container images for MikroTik RouterOS: a Dockerfile in, an archive that the router imports out.
 #[derive(Debug, Parser)]
@@ -139,6 +139,9 @@ pub struct BuildArgs {
     /// Base layers and steps in one layer, or kept [default: flat for routeros and tar, keep for docker and oci]
     #[arg(long, value_enum)]
     pub layers: Option<Layers>,
+    /// Make the image smaller, and say by what; it gets one layer
+    #[arg(long, value_parser = Slim::parser(), value_delimiter = ',', value_name = "PASS[,PASS]")]
+    pub slim: Vec<Slim>,
     /// Load the image into docker, or podman where no docker answers
     #[arg(long, conflicts_with = "output")]
     pub load: bool,
@@ -214,6 +217,9 @@ pub struct ConvertArgs {
     /// One layer, or the source's [default: flat for routeros and tar, keep for docker and oci]
     #[arg(long, value_enum)]
     pub layers: Option<Layers>,
+    /// Make the image smaller, and say by what; it gets one layer
+    #[arg(long, value_parser = Slim::parser(), value_delimiter = ',', value_name = "PASS[,PASS]")]
+    pub slim: Vec<Slim>,
     /// Load the image into docker, or podman where no docker answers
     #[arg(long, conflicts_with = "output")]
     pub load: bool,

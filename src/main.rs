@@ -29,6 +29,7 @@ mod recipe;
 mod resolver;
 mod run;
 mod size;
+mod slim;
 mod source;
 mod template;
 

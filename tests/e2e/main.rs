@@ -16,5 +16,6 @@ mod recipe;
 mod registry;
 mod run;
 mod size;
+mod slim;
 mod users;
 mod verbs;
