@@ -131,17 +131,30 @@ fn tile(name: &str) -> String {
     format!("[...document.querySelectorAll('main > button')].find(tile => tile.ariaLabel.startsWith('{name},'))")
 }
 
+/// The tar of a directory with so many small files.
+fn rootfs_of(files: usize) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(0o755);
+    header.set_size(0);
+    tar.append_data(&mut header, "many", std::io::empty()).unwrap();
+    header.set_entry_type(tar::EntryType::Regular);
+    for number in 0..files {
+        header.set_size(1 + number as u64 % 50);
+        tar.append_data(&mut header, format!("many/f{number}"), &[b'x'; 50][..1 + number % 50]).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
 #[test]
 fn the_page_works_by_mouse_and_keyboard() {
     let world = World::new();
     archive(&world);
     world.routerpack(["size", "a.tar", "--html=page.html"]).success();
     for (name, files) in [("none", 0), ("many", 30_000)] {
-        fs::create_dir(world.path(name)).unwrap();
-        for number in 0..files {
-            fs::write(world.path(name).join(format!("f{number}")), vec![0; 1 + number % 50]).unwrap();
-        }
-        world.routerpack(["size", &format!("./{name}"), &format!("--html={name}.html")]).success();
+        world.write(&format!("{name}.tar"), rootfs_of(files));
+        world.routerpack(["size", &format!("./{name}.tar"), &format!("--html={name}.html")]).success();
     }
     let mut browser = Browser::start();
     browser.open(&world.path("page.html"));
@@ -207,10 +220,11 @@ fn the_page_works_by_mouse_and_keyboard() {
 
     // Of many files most are in a tile of their own, which leads to them.
     browser.open(&world.path("many.html"));
+    browser.click(&tile("many"));
     let tiles = browser.value("document.querySelectorAll('main > button').length").as_u64().unwrap();
     assert!((100..=200).contains(&tiles), "{tiles}");
     browser.click("[...document.querySelectorAll('main > button')].find(tile => tile.ariaLabel.includes(' more,'))");
-    assert_eq!(browser.value("document.querySelectorAll('#trail li').length"), 2);
+    assert_eq!(browser.value("document.querySelectorAll('#trail li').length"), 3);
     browser.press(&["Escape"]);
     assert_eq!(browser.value(&format!("{FOCUS}.includes(' more')")), true);
 
