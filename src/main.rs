@@ -1,6 +1,7 @@
 //! The program: reads the command line, wires frontends, builder and targets, prints.
 
 mod args;
+mod bake;
 mod build;
 mod cat;
 mod check;

@@ -24,8 +24,9 @@ impl<'t> Claims<'t> {
         Self { index, taken: vec![false; index.entries().len()], dirs: HashMap::new() }
     }
 
-    /// The position of what is at a path, if that is no directory (or a link to one) and was not claimed before. Links on the way are
-    /// followed, as those of a merged `/usr` (`/bin` is `usr/bin`) must be; one in the last place is itself the file.
+    /// The position of what is at a path, if that is no directory (or a link to one) and was not claimed before. Links on
+    /// the way are followed, as those of a merged `/usr` (`/bin` is `usr/bin`) must be; one in the last place is itself
+    /// the file.
     pub fn claim(&mut self, file: &[u8]) -> Result<Option<usize>, TooMany> {
         let Ok(clean) = path::clean(file) else { return Ok(None) };
         let Some((dir, name)) = path::split(&clean) else { return Ok(None) };

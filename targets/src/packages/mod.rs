@@ -50,8 +50,8 @@ pub struct Package {
     pub architecture: String,
     /// Whether it is unpacked; else it was removed and only its configuration is left.
     pub is_installed: bool,
-    /// Positions in the tree's index of what is its own and really there, directories and links to them left out, in ascending order. A
-    /// position is one package's only: of several that claim it, the first one's.
+    /// Positions in the tree's index of what is its own and really there, directories and links to them left out, in
+    /// ascending order. A position is one package's only: of several that claim it, the first one's.
     pub files: Vec<usize>,
 }
 
