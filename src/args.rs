@@ -43,6 +43,9 @@ pub enum Command {
     Cat(CatArgs),
     /// Show what changed between two images, files and config
     Diff(DiffArgs),
+    /// Show where an image's bytes are: by directory, by package, the biggest files, duplicates
+    #[command(after_help = SIZE_JSON)]
+    Size(SizeArgs),
     /// Copy files into an archive or out of an image
     Cp(CpArgs),
     /// Make a new archive of an image and changes to its files or config
@@ -73,6 +76,16 @@ Exit codes:
   1  warnings, with --strict
   2  errors, or an archive that can't be read or mended
 `routerpack explain RULE` tells more about a finding.";
+
+const SIZE_JSON: &str = "\
+Members of --format (bytes of content; hard links count once, under their first name):
+  source, platform, bytes, files
+  tree        name, path, bytes, files, children: biggest first, down to --depth
+  packages    manager, name, version, architecture, installed, bytes, files
+  unowned     bytes, files of no package
+  biggest     path, bytes: as many as --top says
+  duplicates  saved, groups: bytes, saved, paths
+  device      with --for: name, code, flash, free, needed";
 
 const OUTPUT_HELP: &str = "\
 Where and in which form the result goes: `type=routeros|docker|oci|tar|local,dest=PATH`, or just a PATH.
@@ -306,6 +319,32 @@ pub struct DiffArgs {
     pub platform: Option<String>,
 }
 
+/// `routerpack size`
+#[derive(Debug, Args)]
+pub struct SizeArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// Levels of directories that are shown
+    #[arg(long, value_name = "N", default_value = "2")]
+    pub depth: usize,
+    /// Lines of each directory and list; the rest is summed up
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub top: usize,
+    /// `json`, or a text with fields: `{{.bytes}}`, `{{json .packages}}`
+    #[arg(short, long, value_name = "json|TEXT")]
+    pub format: Option<String>,
+    /// Write a page with a treemap, for a browser, in place of the text
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+    /// The router, by product name, code or board name: picks the platform, and says whether it fits; `-` reads
+    /// `/system/resource/print` from standard input
+    #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
+    pub device: Option<String>,
+}
+
 /// `routerpack cp`
 #[derive(Debug, Args)]
 pub struct CpArgs {
@@ -337,6 +376,9 @@ pub struct CommitArgs {
     /// A Dockerfile instruction about the config: 'CMD ["/app"]', 'ENV A=1' …
     #[arg(short, long, value_name = "INSTRUCTION")]
     pub change: Vec<String>,
+    /// Put the command into a script of the image, for RouterOS' fields hold no argument with a space or quote
+    #[arg(long)]
+    pub bake_command: bool,
     /// Name of the image, NAME[:TAG] [default: the source's]
     #[arg(short, long, value_name = "NAME")]
     pub tag: Vec<String>,
@@ -419,8 +461,8 @@ pub struct RecipeArgs {
     #[arg(value_name = "ARCHIVE|docker://IMAGE")]
     pub source: String,
     /// RouterOS version that the script is for, such as 7.21; `universal` branches by version on the router
-    #[arg(long, default_value = "universal", value_name = "VERSION")]
-    pub routeros: String,
+    #[arg(long, value_name = "VERSION")]
+    pub routeros: Option<String>,
     /// What importing the script does; the word stands at its top
     #[arg(long, value_enum, default_value = "install", value_name = "ACTION")]
     pub action: RecipeAction,
@@ -433,7 +475,8 @@ pub struct RecipeArgs {
     /// The platform to choose where there are several
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
-    /// The router that it is for, by product name or code: picks the platform
+    /// The router that it is for, by product name, code or board name: picks the platform; `-` reads
+    /// `/system/resource/print` from standard input, and takes the version from it, too
     #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
     pub device: Option<String>,
     /// Slot of the disk to use, or `internal` [default: the router's only disk with ext4 or btrfs]
@@ -547,6 +590,9 @@ pub struct RecipeArgs {
     /// Delete the archive from the router once the container runs
     #[arg(long)]
     pub remove_archive: bool,
+    /// After an update keep the former container, stopped, until the next one: rollback can go back to it at any time
+    #[arg(long)]
+    pub keep_former: bool,
     /// A registry host that speaks plain HTTP, or HTTPS with a certificate nobody knows
     #[arg(long, value_name = "HOST[:PORT]")]
     pub insecure_registry: Vec<String>,
@@ -559,7 +605,7 @@ pub enum RecipeAction {
     Install,
     /// Replace the installed image by this one.
     Update,
-    /// After an update that broke off: the former container again.
+    /// The former container again: after an update that broke off, or one with --keep-former.
     Rollback,
     /// Remove all but the data.
     Uninstall,

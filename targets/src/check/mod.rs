@@ -39,6 +39,7 @@ pub use fix::{FixError, Fixed, fix};
 use image::Described;
 use report::Findings;
 pub use report::{Finding, Report, sarif};
+pub use size::{likely_free, peak};
 
 /// Where an archive comes from.
 pub enum Source<'a> {
