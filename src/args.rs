@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::progress::Mode;
+use crate::{progress::Mode, slim::Slim};
 
 /// Builds container images for MikroTik RouterOS: a Dockerfile in, an archive that the router imports out.
 #[derive(Debug, Parser)]
@@ -43,6 +43,9 @@ pub enum Command {
     Cat(CatArgs),
     /// Show what changed between two images, files and config
     Diff(DiffArgs),
+    /// Show where an image's bytes are: by directory, by package, the biggest files, duplicates
+    #[command(after_help = SIZE_JSON)]
+    Size(SizeArgs),
     /// Copy files into an archive or out of an image
     Cp(CpArgs),
     /// Make a new archive of an image and changes to its files or config
@@ -73,6 +76,16 @@ Exit codes:
   1  warnings, with --strict
   2  errors, or an archive that can't be read or mended
 `routerpack explain RULE` tells more about a finding.";
+
+const SIZE_JSON: &str = "\
+Members of --format (bytes of content; hard links count once, under their first name):
+  source, platform, bytes, files
+  tree        name, path, bytes, files, children: biggest first, down to --depth
+  packages    manager, name, version, architecture, installed, bytes, files
+  unowned     bytes, files of no package
+  biggest     path, bytes: as many as --top says
+  duplicates  saved, groups: bytes, saved, paths
+  device      with --for: name, code, flash, free, needed";
 
 const OUTPUT_HELP: &str = "\
 Where and in which form the result goes: `type=routeros|docker|oci|tar|local,dest=PATH`, or just a PATH.
@@ -126,6 +139,9 @@ pub struct BuildArgs {
     /// Base layers and steps in one layer, or kept [default: flat for routeros and tar, keep for docker and oci]
     #[arg(long, value_enum)]
     pub layers: Option<Layers>,
+    /// Make the image smaller, and say by what; it gets one layer
+    #[arg(long, value_parser = Slim::parser(), value_delimiter = ',', value_name = "PASS[,PASS]")]
+    pub slim: Vec<Slim>,
     /// Load the image into docker, or podman where no docker answers
     #[arg(long, conflicts_with = "output")]
     pub load: bool,
@@ -201,6 +217,9 @@ pub struct ConvertArgs {
     /// One layer, or the source's [default: flat for routeros and tar, keep for docker and oci]
     #[arg(long, value_enum)]
     pub layers: Option<Layers>,
+    /// Make the image smaller, and say by what; it gets one layer
+    #[arg(long, value_parser = Slim::parser(), value_delimiter = ',', value_name = "PASS[,PASS]")]
+    pub slim: Vec<Slim>,
     /// Load the image into docker, or podman where no docker answers
     #[arg(long, conflicts_with = "output")]
     pub load: bool,
@@ -223,8 +242,8 @@ pub struct ConvertArgs {
 pub struct InspectArgs {
     /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
     pub source: String,
-    /// `json`, or a text with fields: `{{.Config.Env}}`, `{{json .Layers}}`
-    #[arg(short, long, value_name = "json|TEXT")]
+    /// `json`, or a template as `docker inspect` takes it: `{{.Config.Env}}`, `{{json .RootFS}}`, `{{range .RepoTags}}…{{end}}`
+    #[arg(short, long, value_name = "json|TEMPLATE")]
     pub format: Option<String>,
     /// Which of the source's platforms [default: this machine's, or the only one there is]
     #[arg(long, value_name = "OS/ARCH")]
@@ -236,9 +255,12 @@ pub struct InspectArgs {
 pub struct HistoryArgs {
     /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
     pub source: String,
-    /// `json`
-    #[arg(short, long, value_name = "json")]
+    /// `json`, or a template for each line: `{{.CreatedBy}}`, `{{.ID}}`, `{{.CreatedAt}}`, `{{.Size}}`, `{{.Comment}}`
+    #[arg(short, long, value_name = "json|TEMPLATE")]
     pub format: Option<String>,
+    /// Show instructions whole
+    #[arg(long)]
+    pub no_trunc: bool,
     /// Which of the source's platforms [default: this machine's, or the only one there is]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
@@ -258,6 +280,9 @@ pub struct LsArgs {
     /// Everything below
     #[arg(short = 'R', long)]
     pub recursive: bool,
+    /// `json`: type, mode, owner, size, time, target and path of each
+    #[arg(short, long, value_name = "json", value_parser = ["json"])]
+    pub format: Option<String>,
     /// Which of the source's platforms [default: this machine's, or the only one there is]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
@@ -286,18 +311,53 @@ pub struct DiffArgs {
     /// `json`
     #[arg(short, long, value_name = "json")]
     pub format: Option<String>,
+    /// Compare modification times, too
+    #[arg(long)]
+    pub times: bool,
     /// Which of the source's platforms [default: this machine's, or the only one there is]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
 }
 
+/// `routerpack size`
+#[derive(Debug, Args)]
+pub struct SizeArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// Levels of directories that are shown
+    #[arg(long, value_name = "N", default_value = "2")]
+    pub depth: usize,
+    /// Lines of each directory and list; the rest is summed up
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub top: usize,
+    /// `json`, or a text with fields: `{{.bytes}}`, `{{json .packages}}`
+    #[arg(short, long, value_name = "json|TEXT")]
+    pub format: Option<String>,
+    /// Write a page with a treemap, for a browser, in place of the text
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+    /// The router, by product name, code or board name: picks the platform, and says whether it fits; `-` reads
+    /// `/system/resource/print` from standard input
+    #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
+    pub device: Option<String>,
+}
+
 /// `routerpack cp`
 #[derive(Debug, Args)]
 pub struct CpArgs {
-    /// A path here, or ARCHIVE:PATH
+    /// A path here, or ARCHIVE:PATH; `-`: a tar on standard input, for an existing directory of ARCHIVE
     pub from: String,
     /// ARCHIVE:PATH, or a path here (`-`: a tar on standard output)
     pub to: String,
+    /// Keep owners, and coming out set-id bits [default: root's inside, the user's own outside]
+    #[arg(short, long)]
+    pub archive: bool,
+    /// Where FROM is a symbolic link, copy what it points to
+    #[arg(short = 'L', long)]
+    pub follow_link: bool,
     /// Where the changed archive goes [default: it replaces ARCHIVE, once it is whole]
     #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
     pub output: Option<String>,
@@ -316,12 +376,21 @@ pub struct CommitArgs {
     /// A Dockerfile instruction about the config: 'CMD ["/app"]', 'ENV A=1' …
     #[arg(short, long, value_name = "INSTRUCTION")]
     pub change: Vec<String>,
+    /// Put the command into a script of the image, for RouterOS' fields hold no argument with a space or quote
+    #[arg(long)]
+    pub bake_command: bool,
     /// Name of the image, NAME[:TAG] [default: the source's]
     #[arg(short, long, value_name = "NAME")]
     pub tag: Vec<String>,
-    /// Where and in which form the result goes
+    /// What is said about it in the image's history
+    #[arg(short, long, value_name = "TEXT")]
+    pub message: Option<String>,
+    /// Who made it
+    #[arg(short, long, value_name = "NAME")]
+    pub author: Option<String>,
+    /// Where and in which form the result goes [default: ./<source>-changed.tar]
     #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
-    pub output: String,
+    pub output: Option<String>,
     /// Which of the source's platforms [default: this machine's, or the only one there is]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
@@ -392,8 +461,8 @@ pub struct RecipeArgs {
     #[arg(value_name = "ARCHIVE|docker://IMAGE")]
     pub source: String,
     /// RouterOS version that the script is for, such as 7.21; `universal` branches by version on the router
-    #[arg(long, default_value = "universal", value_name = "VERSION")]
-    pub routeros: String,
+    #[arg(long, value_name = "VERSION")]
+    pub routeros: Option<String>,
     /// What importing the script does; the word stands at its top
     #[arg(long, value_enum, default_value = "install", value_name = "ACTION")]
     pub action: RecipeAction,
@@ -406,7 +475,8 @@ pub struct RecipeArgs {
     /// The platform to choose where there are several
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
-    /// The router that it is for, by product name or code: picks the platform
+    /// The router that it is for, by product name, code or board name: picks the platform; `-` reads
+    /// `/system/resource/print` from standard input, and takes the version from it, too
     #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
     pub device: Option<String>,
     /// Slot of the disk to use, or `internal` [default: the router's only disk with ext4 or btrfs]
@@ -520,6 +590,9 @@ pub struct RecipeArgs {
     /// Delete the archive from the router once the container runs
     #[arg(long)]
     pub remove_archive: bool,
+    /// After an update keep the former container, stopped, until the next one: rollback can go back to it at any time
+    #[arg(long)]
+    pub keep_former: bool,
     /// A registry host that speaks plain HTTP, or HTTPS with a certificate nobody knows
     #[arg(long, value_name = "HOST[:PORT]")]
     pub insecure_registry: Vec<String>,
@@ -532,7 +605,7 @@ pub enum RecipeAction {
     Install,
     /// Replace the installed image by this one.
     Update,
-    /// After an update that broke off: the former container again.
+    /// The former container again: after an update that broke off, or one with --keep-former.
     Rollback,
     /// Remove all but the data.
     Uninstall,

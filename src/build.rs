@@ -27,6 +27,7 @@ use crate::{
     pack::{self, Packing},
     progress::{Mode, Progress},
     resolver::{self, SourceResolver},
+    slim::Passes,
 };
 
 /// A Dockerfile may be this large, in bytes: far above any that a person wrote.
@@ -37,6 +38,10 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let name = base_name(&args.context);
     let output = Output::parse(args.output.as_deref(), &name).map_err(Failure::usage)?;
     let flags = Flags::read(args)?;
+    let passes = Passes::new(&args.slim, args.layers)?;
+    if args.device.as_deref() == Some("-") && takes_stdin(args) {
+        return Err(Failure::usage("standard input can be read for one thing only: the Dockerfile or --for"));
+    }
     let platform = machine::wanted_platform(args.platform.as_deref(), args.device.as_deref())?;
     let can_chown = machine::become_root()?;
     let watch = SignalWatch::start()?;
@@ -95,7 +100,7 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let packing = Packing {
         output: &output,
         load: args.load,
-        layers: args.layers,
+        layers: passes.layers(args.layers),
         tags: &tags,
         tags_given: !args.tag.is_empty(),
         epoch,
@@ -105,7 +110,8 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
         watch: &watch,
     };
     let config = ImageConfig { created: created(&lowered.config, &built), ..lowered.config.clone() };
-    let summary = packing.pack(&built.rootfs, &config, &lowered.platform)?;
+    let rootfs = passes.apply(&built.rootfs, &config, epoch, &strata, &progress, &watch)?;
+    let summary = packing.pack(&rootfs, &config, &lowered.platform)?;
     if args.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }
@@ -146,6 +152,12 @@ impl Flags {
             shm_size: args.shm_size.as_deref().map_or(Ok(0), |s| flags::bytes("--shm-size", s)).map_err(collect)?,
         })
     }
+}
+
+/// Whether the Dockerfile comes from standard input.
+fn takes_stdin(args: &BuildArgs) -> bool {
+    let stdin = Path::new("-");
+    args.file.as_deref().map_or(args.context == stdin, |file| file == stdin)
 }
 
 /// A Dockerfile and where it came from.

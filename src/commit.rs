@@ -4,6 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use routerpack_builder::{Part, Rootfs};
 use routerpack_frontends::dockerfile::change::change;
+use routerpack_graph::image::History;
 use routerpack_rootfs::{
     Stratum,
     scan::{Owners, ScanOptions, scan},
@@ -12,6 +13,7 @@ use routerpack_sources::StoreKind;
 
 use crate::{
     args::{Cli, CommitArgs},
+    bake,
     failure::Failure,
     output::Output,
     pack,
@@ -20,10 +22,21 @@ use crate::{
 
 /// Opens both, lays the changes on top, packs.
 pub fn commit(cli: &Cli, args: &CommitArgs) -> Result<ExitCode, Failure> {
-    let output = Output::parse(Some(&args.output), "image").map_err(Failure::usage)?;
+    Output::parse(args.output.as_deref(), "image").map_err(Failure::usage)?; // what is wrong is said before work begins
     let opener = Opener::quiet(cli, args.platform.as_deref())?;
     let source = opener.open(&args.source)?;
-    let config = change(&source.config, &args.change).map_err(|e| Failure::usage(format!("--change {e}")))?;
+    let name = format!("{}-changed", source.stem);
+    let output = Output::parse(args.output.as_deref(), &name).map_err(Failure::usage)?;
+    let mut config = change(&source.config, &args.change).map_err(|e| Failure::usage(format!("--change {e}")))?;
+    if let Some(author) = &args.author {
+        config.author.clone_from(author);
+    }
+    let files = args.changes.is_some() || args.bake_command;
+    if args.message.is_some() || args.author.is_some() {
+        let (author, comment) = (config.author.clone(), args.message.clone().unwrap_or_default());
+        // Packing counts: a line is one of a layer as long as there are layers for it.
+        config.history.push(History { author, comment, empty_layer: !files, ..History::default() });
+    }
     let mut parts = source.rootfs.parts().to_vec();
     if let Some(path) = &args.changes {
         if path.is_dir() {
@@ -44,5 +57,14 @@ pub fn commit(cli: &Cli, args: &CommitArgs) -> Result<ExitCode, Failure> {
             parts.extend_from_slice(changes.rootfs.parts());
         }
     }
-    pack::changed(&opener, &source, Rootfs::new(parts), &config, &output, &args.tag)
+    let mut script = None;
+    if args.bake_command {
+        let tree = opener.strata.tree(&Rootfs::new(parts.clone())).map_err(Failure::new)?;
+        let (stratum, dir) = bake::bake(&tree, &mut config)?;
+        parts.push(Part::Live(stratum));
+        script = Some(dir);
+    }
+    let packed = pack::changed(&opener, &source, Rootfs::new(parts), &config, &output, &args.tag);
+    drop(script);
+    packed
 }

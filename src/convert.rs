@@ -13,14 +13,19 @@ use crate::{
     output::{Dest, Output},
     pack::{self, Packing},
     progress::{Mode, Progress},
+    slim::Passes,
     source::{Opener, Source},
 };
 
 /// Opens, packs, and says what to type next.
 pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
     let output = Output::parse(args.output.as_deref(), "image").map_err(Failure::usage)?;
+    if args.device.as_deref() == Some("-") && args.source == "-" {
+        return Err(Failure::usage("standard input can be read for one thing only: the image or --for"));
+    }
     let wanted = machine::wanted_platform(args.platform.as_deref(), args.device.as_deref())?;
     let epoch = pack::epoch(None)?;
+    let passes = Passes::new(&args.slim, args.layers)?;
     if output.format == Format::Local && !args.load {
         machine::become_root()?; // its files get their owners
     }
@@ -34,11 +39,12 @@ pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
     opener.strata.tree(&source.rootfs).map_err(Failure::new)?;
 
     let watch = SignalWatch::start()?;
+    let rootfs = passes.apply(&source.rootfs, &source.config, epoch, &opener.strata, &progress, &watch)?;
     let tags = source.names(&args.tag);
     let packing = Packing {
         output: &output,
         load: args.load,
-        layers: args.layers,
+        layers: passes.layers(args.layers),
         tags: &tags,
         tags_given: !args.tag.is_empty(),
         epoch,
@@ -47,7 +53,7 @@ pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
         progress: &progress,
         watch: &watch,
     };
-    let summary = packing.pack(&source.rootfs, &source.config, &source.platform)?;
+    let summary = packing.pack(&rootfs, &source.config, &source.platform)?;
     if args.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }

@@ -14,14 +14,13 @@ use routerpack_builder::{Cache, Host, Interrupt};
 use routerpack_graph::Platform;
 use routerpack_sandbox::{emulators, names, probe};
 use routerpack_sources::{Config, HttpSource, Proxy, Registry};
-use routerpack_targets::devices;
 use rustix::fs::statvfs;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
 };
 
-use crate::{args::Cli, failure::Failure};
+use crate::{args::Cli, devices, failure::Failure};
 
 /// A variable of the environment, if it is set, not empty, and text.
 pub fn variable(name: &str) -> Option<String> {
@@ -91,14 +90,10 @@ pub fn platform() -> Platform {
     emulators::host_platform()
 }
 
-/// What `--platform` and `--for` name, if one of them is given.
+/// What `--platform` and `--for` name, if one of them is given. `--for -` reads standard input.
 pub fn wanted_platform(text: Option<&str>, device: Option<&str>) -> Result<Option<Platform>, Failure> {
     if let Some(name) = device {
-        let device = devices::find(name).map_err(|e| Failure::new(format!("--for: {e}")))?;
-        let platform = device.platform();
-        return platform
-            .map(Some)
-            .ok_or_else(|| Failure::new(format!("--for: the {} has no container package", device.name)));
+        return Ok(devices::named(name)?.device.platform());
     }
     text.map(|text| Platform::parse(text, &self::platform()).map_err(Failure::usage)).transpose()
 }

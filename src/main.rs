@@ -1,6 +1,7 @@
 //! The program: reads the command line, wires frontends, builder and targets, prints.
 
 mod args;
+mod bake;
 mod build;
 mod cat;
 mod check;
@@ -28,6 +29,8 @@ mod progress;
 mod recipe;
 mod resolver;
 mod run;
+mod size;
+mod slim;
 mod source;
 mod template;
 
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Command::Ls(args) => ls::ls(&cli, args),
         Command::Cat(args) => cat::cat(&cli, args),
         Command::Diff(args) => diff::diff(&cli, args),
+        Command::Size(args) => size::size(&cli, args),
         Command::Cp(args) => cp::cp(&cli, args),
         Command::Commit(args) => commit::commit(&cli, args),
         Command::Run(args) => run::run(&cli, args),

@@ -94,6 +94,40 @@ fn archives_and_routers_come_on_standard_input() {
 }
 
 #[test]
+fn a_print_of_the_router_picks_the_platform_of_what_is_made() {
+    let world = World::new();
+    copy(&world, "docker-archive:docker.tar:box:1", &[]);
+    world.write("ctx/Dockerfile", "FROM scratch\nCOPY Dockerfile /\nCMD [\"/x\"]\n");
+    world.write(
+        "router.txt",
+        "  version: 7.21.3 (stable)\n  architecture-name: arm\n  cpu: EN7562CT\n  board-name: hEX\n",
+    );
+    let stdin = || Stdio::from(fs::File::open(world.path("router.txt")).unwrap());
+    for (args, out) in [
+        (&["build", "--for", "-", "-o", "built.tar", "ctx"][..], "built.tar"),
+        (&["convert", "--for", "-", "-o", "converted.tar", "docker.tar"], "converted.tar"),
+    ] {
+        let mut command = world.command();
+        run(command.args(args).stdin(stdin())).success();
+        let config = crate::support::Archive::read(&world.path(out)).config;
+        assert_eq!((&config["architecture"], &config["variant"]), (&"arm".into(), &"v5".into()), "{args:?}: {config}");
+    }
+    for args in [
+        &["build", "--for", "-", "-f", "-", "-o", "no.tar", "ctx"][..],
+        &["build", "--for", "-", "-o", "no.tar", "-"],
+        &["convert", "--for", "-", "-o", "no.tar", "-"],
+    ] {
+        let mut command = world.command();
+        let outcome = run(command.args(args).stdin(stdin())).failure().says(&["one thing only"]);
+        assert_eq!(outcome.code, Some(2), "{outcome}");
+    }
+    for (device, texts) in [("hex-s", ["RB760iGS", "E60iUGS"]), ("hap-lite", ["hAP lite", "no container package"])] {
+        world.routerpack(["build", "--for", device, "-o", "no.tar", "ctx"]).failure().says(&texts);
+    }
+    assert!(!world.path("no.tar").exists());
+}
+
+#[test]
 fn wrong_use_and_unreadable_archives_end_with_2() {
     let world = World::new();
     world.write("junk.tar", "no tar");

@@ -7,9 +7,11 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod archive;
+pub mod browser;
 pub mod leftovers;
 pub mod raw;
 pub mod registry;
+pub mod tiny_elf;
 pub mod world;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +20,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 pub use archive::Archive;
+pub use browser::Browser;
 pub use registry::Registry;
 pub use world::{User, World};
 

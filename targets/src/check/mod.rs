@@ -13,7 +13,7 @@
 
 mod archive;
 mod binaries;
-mod command;
+pub(crate) mod command;
 mod digests;
 mod entries;
 mod fix;
@@ -40,6 +40,7 @@ pub use fix::{FixError, Fixed, fix};
 use image::Described;
 use report::Findings;
 pub use report::{Finding, Report, sarif};
+pub use size::{likely_free, peak};
 
 /// Where an archive comes from.
 pub enum Source<'a> {

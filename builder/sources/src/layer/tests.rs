@@ -72,7 +72,7 @@ fn what_is_wrong_is_named() {
     let zcut = zstd::encode_all(TAR, 1).unwrap();
     let zcut = &zcut[..zcut.len() - 3];
     for (blob, digest, size, diff_id, limit, want) in [
-        (&good[..], &digest, size, &diff_id, 10, "TooLarge"),
+        (&good[..], &digest, size, &diff_id, 10, "Inflates"),
         (&good, &digest, size, &other, 1000, "WrongDiffId"),
         (&good, &other, size, &diff_id, 1000, "WrongDigest"),
         (&good, &digest, size - 1, &diff_id, 1000, "Overlong"),
