@@ -1,6 +1,6 @@
 //! `routerpack cp`: files into an archive and out of it, with the syntax and the rules of `docker cp`.
 
-use std::{ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::Path, process::ExitCode, sync::Arc};
+use std::{ffi::OsStr, fs, io, ops::ControlFlow, os::unix::ffi::OsStrExt, path::Path, process::ExitCode, sync::Arc};
 
 use routerpack_builder::{Part, Rootfs};
 use routerpack_rootfs::{
@@ -104,9 +104,10 @@ fn take_out(opener: &Opener, tree: &Tree, asked: &str, to: &str) -> Result<ExitC
             epoch: None,
             compression: targets::Compression::None,
             spool: &spool,
+            check: None,
             sync: false,
         };
-        targets::write(&image, request, &mut |_, _| {}).map(|_| ExitCode::SUCCESS).map_err(Failure::new)
+        targets::write(&image, request, &mut |_, _| ControlFlow::Continue(())).map(|_| ExitCode::SUCCESS).map_err(Failure::new)
     };
     if to == "-" {
         let part = tree.subtree(&from, if only_content { b"" } else { name });

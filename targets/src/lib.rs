@@ -23,6 +23,7 @@ mod layer;
 mod local;
 mod oci_archive;
 mod output;
+mod pass;
 pub mod profile;
 pub mod recipe;
 mod request;
@@ -35,6 +36,7 @@ mod warning;
 
 pub use error::Error;
 pub use output::write;
-pub use request::{Blob, Compression, Dest, Format, Image, LayerSource, Layers, Request, Summary, UnknownFormat};
+pub use pass::Progress;
+pub use request::{Blob, Check, Compression, Dest, Format, Image, LayerSource, Layers, Request, Summary, UnknownFormat};
 pub use tag::{InvalidTag, Reference, RouterTag, router_tag};
 pub use warning::{Dropped, Warning, Warnings};

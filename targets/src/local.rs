@@ -25,6 +25,7 @@ use rustix::{
 
 use crate::{
     Error,
+    pass::{Pass, Progress},
     request::Summary,
     warning::{Dropped, Warnings},
 };
@@ -37,7 +38,7 @@ pub(crate) fn write(
     tree: &Tree,
     dest: &Path,
     epoch: Option<i64>,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: &mut Progress,
 ) -> Result<Summary, Error> {
     let failed = |e: io::Error| Error::write(dest)(e);
     let existed = dest.exists();
@@ -49,7 +50,7 @@ pub(crate) fn write(
     made
 }
 
-fn place(tree: &Tree, dest: &Path, epoch: Option<i64>, progress: &mut dyn FnMut(u64, u64)) -> Result<Summary, Error> {
+fn place(tree: &Tree, dest: &Path, epoch: Option<i64>, progress: &mut Progress) -> Result<Summary, Error> {
     let failed = |e: io::Error| Error::write(dest)(e);
     let entries: Vec<&Entry> = tree.index.entries().iter().filter(|e| !e.path.is_empty()).collect();
     let mut target = Root::open(dest).map_err(failed)?;
@@ -61,11 +62,10 @@ fn place(tree: &Tree, dest: &Path, epoch: Option<i64>, progress: &mut dyn FnMut(
     let _ = flock(&staging.fd, FlockOperation::NonBlockingLockExclusive); // says that its writer lives
 
     let mut writer = Writer { tree, dest, epoch, first: HashMap::new(), warnings: Warnings::default(), bytes: 0 };
-    let (mut done, total) = (0, entries.iter().map(|e| e.size).sum());
+    let mut pass = Pass::new(progress, entries.iter().map(|e| e.size).sum());
     for entry in &entries {
         writer.put(entry, &mut staging)?;
-        done += entry.size;
-        progress(done, total);
+        pass.step(entry.size)?;
     }
 
     move_into_place(&entries, &mut staging, &mut target).map_err(failed)?;
@@ -84,6 +84,7 @@ fn place(tree: &Tree, dest: &Path, epoch: Option<i64>, progress: &mut dyn FnMut(
         diff_ids: Vec::new(),
         tags: Vec::new(),
         warnings,
+        report: None,
     })
 }
 

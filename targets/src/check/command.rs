@@ -1,7 +1,5 @@
 //! What the image starts: there, executable, spelled so that a router can start it.
 
-use std::io::Read;
-
 use routerpack_rootfs::{Entry, Kind, ResolveError, Tree, path};
 
 use super::{Subject, report::Findings};
@@ -9,8 +7,6 @@ use crate::{profile::Version, rules::Severity};
 
 /// Where commands are looked for when the image sets no PATH (Docker's default).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Linux reads this much of a script's first line (BINPRM_BUF_SIZE).
-const FIRST_LINE: u64 = 256;
 /// Scripts that start scripts (Linux follows four).
 const MAX_SCRIPTS: usize = 4;
 /// Routers that may ignore the image's own command.
@@ -52,7 +48,7 @@ pub(super) fn check(subject: &Subject, findings: &mut Findings) -> Option<Start>
     }
     let path = config.env.iter().find_map(|e| e.strip_prefix("PATH=")).unwrap_or(PATH);
     match locate(subject.tree, first.as_bytes(), path, &config.working_dir) {
-        Located::Found(entry) => Some(follow(subject.tree, entry, path, findings)),
+        Located::Found(entry) => Some(follow(subject, entry, path, findings)),
         Located::Missing => {
             let place = if first.contains('/') { "is not in the image" } else { "is in no directory of PATH" };
             findings.add("command-missing", "", format!("the command `{}` {place}", shown(first.as_bytes())));
@@ -105,13 +101,13 @@ fn executable<'a>(tree: &'a Tree, asked: &[u8]) -> Located<'a> {
 }
 
 /// From a script to its interpreter, as the kernel goes.
-fn follow(tree: &Tree, entry: &Entry, search: &str, findings: &mut Findings) -> Start {
+fn follow(subject: &Subject, entry: &Entry, search: &str, findings: &mut Findings) -> Start {
     let mut files = vec![entry.path.to_vec()];
     let mut current = entry;
     for _ in 0..MAX_SCRIPTS {
-        let Some(line) = first_line(tree, current) else { break };
+        let Some(line) = subject.programs.scripts.get(&*current.path) else { break };
         let place = format!("/{}", path::show(&current.path));
-        match interpreter(tree, &line, search) {
+        match interpreter(subject.tree, line, search) {
             Interpreter::Found(next) => {
                 files.push(next.path.to_vec());
                 current = next;
@@ -129,17 +125,6 @@ pub(super) enum Interpreter<'a> {
     Found(&'a Entry),
     /// Its name for messages.
     Missing(String),
-}
-
-/// The first line of a script after `#!`; `None` for what is no script.
-pub(super) fn first_line(tree: &Tree, entry: &Entry) -> Option<Vec<u8>> {
-    if entry.size < 3 {
-        return None;
-    }
-    let mut start = Vec::new();
-    tree.content(entry).ok()?.reader().take(FIRST_LINE).read_to_end(&mut start).ok()?;
-    let line = start.strip_prefix(b"#!")?;
-    Some(line.split(|b| *b == b'\n').next().unwrap_or_default().to_vec())
 }
 
 /// The program that a `#!` line names; behind `env` it is looked for in PATH.
