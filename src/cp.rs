@@ -107,7 +107,9 @@ fn take_out(opener: &Opener, tree: &Tree, asked: &str, to: &str) -> Result<ExitC
             check: None,
             sync: false,
         };
-        targets::write(&image, request, &mut |_, _| ControlFlow::Continue(())).map(|_| ExitCode::SUCCESS).map_err(Failure::new)
+        targets::write(&image, request, &mut |_, _| ControlFlow::Continue(()))
+            .map(|_| ExitCode::SUCCESS)
+            .map_err(Failure::new)
     };
     if to == "-" {
         let part = tree.subtree(&from, if only_content { b"" } else { name });

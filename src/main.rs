@@ -27,9 +27,11 @@ mod pack;
 mod progress;
 mod recipe;
 mod resolver;
+mod router;
 mod run;
 mod source;
 mod template;
+mod verdict;
 
 use std::process::ExitCode;
 

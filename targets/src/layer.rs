@@ -92,13 +92,7 @@ impl Layer {
 
     /// Writes the tar. `name` is what an error calls the destination; `pass` sees each
     /// member.
-    pub fn write<W: Write>(
-        &self,
-        out: W,
-        expected: u64,
-        name: &Path,
-        pass: &mut Pass,
-    ) -> Result<(W, Written), Error> {
+    pub fn write<W: Write>(&self, out: W, expected: u64, name: &Path, pass: &mut Pass) -> Result<(W, Written), Error> {
         let mut sink = Sink::new(out, expected);
         let mut warnings = Warnings::default();
         match self {

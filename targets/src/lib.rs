@@ -37,6 +37,8 @@ mod warning;
 pub use error::Error;
 pub use output::write;
 pub use pass::Progress;
-pub use request::{Blob, Check, Compression, Dest, Format, Image, LayerSource, Layers, Request, Summary, UnknownFormat};
+pub use request::{
+    Blob, Check, Compression, Dest, Format, Image, LayerSource, Layers, Request, Summary, UnknownFormat,
+};
 pub use tag::{InvalidTag, Reference, RouterTag, router_tag};
 pub use warning::{Dropped, Warning, Warnings};

@@ -34,12 +34,7 @@ use crate::{
 const TEMPORARY: &str = ".routerpack-tmp-";
 
 /// Writes a tree into a directory, which is made if it isn't there.
-pub(crate) fn write(
-    tree: &Tree,
-    dest: &Path,
-    epoch: Option<i64>,
-    progress: &mut Progress,
-) -> Result<Summary, Error> {
+pub(crate) fn write(tree: &Tree, dest: &Path, epoch: Option<i64>, progress: &mut Progress) -> Result<Summary, Error> {
     let failed = |e: io::Error| Error::write(dest)(e);
     let existed = dest.exists();
     fs::create_dir_all(dest).map_err(failed)?;

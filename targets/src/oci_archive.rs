@@ -54,12 +54,7 @@ pub(crate) struct Parts<'a> {
 }
 
 /// Writes the archive from the start of an empty, seekable file; also the manifest's digest.
-pub(crate) fn write(
-    file: &File,
-    parts: &Parts,
-    name: &Path,
-    pass: &mut Pass,
-) -> Result<(Done, Digest), Error> {
+pub(crate) fn write(file: &File, parts: &Parts, name: &Path, pass: &mut Pass) -> Result<(Done, Digest), Error> {
     let mut archive = Archive { file, at: 0, name, blobs: HashMap::new() };
     archive.start()?;
 

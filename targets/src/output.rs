@@ -98,13 +98,7 @@ fn is_special(path: &Path) -> bool {
 }
 
 /// Copies a finished archive to where it goes; the bytes that arrived there.
-fn transfer(
-    mut from: &File,
-    to: &mut dyn Write,
-    compress: bool,
-    name: &Path,
-    pass: &mut Pass,
-) -> Result<u64, Error> {
+fn transfer(mut from: &File, to: &mut dyn Write, compress: bool, name: &Path, pass: &mut Pass) -> Result<u64, Error> {
     let failed = |e| Error::write(name)(e);
     from.seek(SeekFrom::Start(0)).map_err(failed)?;
     let mut out = Counted { out: to, count: 0 };

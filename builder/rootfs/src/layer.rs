@@ -142,12 +142,7 @@ pub enum EntryFault {
 ///
 /// Reads the source to its end, padding and all. On an error the spool holds a part, which the caller removes.
 pub fn read_layer(tar: impl Read, spool: impl Write) -> Result<LayerIndex, LayerError> {
-    let mut reader = Reader {
-        tee: Tee::new(tar, spool),
-        order: Order::default(),
-        metadata: 0,
-        count: 0,
-    };
+    let mut reader = Reader { tee: Tee::new(tar, spool), order: Order::default(), metadata: 0, count: 0 };
     let mut next = Extensions::default();
     while let Some((at, header)) = reader.header(&next)? {
         match header.kind {
