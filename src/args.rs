@@ -230,8 +230,8 @@ pub struct ConvertArgs {
 pub struct InspectArgs {
     /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
     pub source: String,
-    /// `json`, or a text with fields: `{{.Config.Env}}`, `{{json .Layers}}`
-    #[arg(short, long, value_name = "json|TEXT")]
+    /// `json`, or a template as `docker inspect` takes it: `{{.Config.Env}}`, `{{json .RootFS}}`, `{{range .RepoTags}}…{{end}}`
+    #[arg(short, long, value_name = "json|TEMPLATE")]
     pub format: Option<String>,
     /// Which of the source's platforms [default: this machine's, or the only one there is]
     #[arg(long, value_name = "OS/ARCH")]
@@ -243,9 +243,12 @@ pub struct InspectArgs {
 pub struct HistoryArgs {
     /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
     pub source: String,
-    /// `json`
-    #[arg(short, long, value_name = "json")]
+    /// `json`, or a template for each line: `{{.CreatedBy}}`, `{{.ID}}`, `{{.CreatedAt}}`, `{{.Size}}`, `{{.Comment}}`
+    #[arg(short, long, value_name = "json|TEMPLATE")]
     pub format: Option<String>,
+    /// Show instructions whole
+    #[arg(long)]
+    pub no_trunc: bool,
     /// Which of the source's platforms [default: this machine's, or the only one there is]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
@@ -265,6 +268,9 @@ pub struct LsArgs {
     /// Everything below
     #[arg(short = 'R', long)]
     pub recursive: bool,
+    /// `json`: type, mode, owner, size, time, target and path of each
+    #[arg(short, long, value_name = "json", value_parser = ["json"])]
+    pub format: Option<String>,
     /// Which of the source's platforms [default: this machine's, or the only one there is]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
@@ -293,6 +299,9 @@ pub struct DiffArgs {
     /// `json`
     #[arg(short, long, value_name = "json")]
     pub format: Option<String>,
+    /// Compare modification times, too
+    #[arg(long)]
+    pub times: bool,
     /// Which of the source's platforms [default: this machine's, or the only one there is]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
@@ -301,10 +310,16 @@ pub struct DiffArgs {
 /// `routerpack cp`
 #[derive(Debug, Args)]
 pub struct CpArgs {
-    /// A path here, or ARCHIVE:PATH
+    /// A path here, or ARCHIVE:PATH; `-`: a tar on standard input, for an existing directory of ARCHIVE
     pub from: String,
     /// ARCHIVE:PATH, or a path here (`-`: a tar on standard output)
     pub to: String,
+    /// Keep owners, and coming out set-id bits [default: root's inside, the user's own outside]
+    #[arg(short, long)]
+    pub archive: bool,
+    /// Where FROM is a symbolic link, copy what it points to
+    #[arg(short = 'L', long)]
+    pub follow_link: bool,
     /// Where the changed archive goes [default: it replaces ARCHIVE, once it is whole]
     #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
     pub output: Option<String>,
@@ -326,9 +341,15 @@ pub struct CommitArgs {
     /// Name of the image, NAME[:TAG] [default: the source's]
     #[arg(short, long, value_name = "NAME")]
     pub tag: Vec<String>,
-    /// Where and in which form the result goes
+    /// What is said about it in the image's history
+    #[arg(short, long, value_name = "TEXT")]
+    pub message: Option<String>,
+    /// Who made it
+    #[arg(short, long, value_name = "NAME")]
+    pub author: Option<String>,
+    /// Where and in which form the result goes [default: ./<source>-changed.tar]
     #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
-    pub output: String,
+    pub output: Option<String>,
     /// Which of the source's platforms [default: this machine's, or the only one there is]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,

@@ -4,6 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use routerpack_builder::{Part, Rootfs};
 use routerpack_frontends::dockerfile::change::change;
+use routerpack_graph::image::History;
 use routerpack_rootfs::{
     Stratum,
     scan::{Owners, ScanOptions, scan},
@@ -20,10 +21,20 @@ use crate::{
 
 /// Opens both, lays the changes on top, packs.
 pub fn commit(cli: &Cli, args: &CommitArgs) -> Result<ExitCode, Failure> {
-    let output = Output::parse(Some(&args.output), "image").map_err(Failure::usage)?;
+    Output::parse(args.output.as_deref(), "image").map_err(Failure::usage)?; // what is wrong is said before work begins
     let opener = Opener::quiet(cli, args.platform.as_deref())?;
     let source = opener.open(&args.source)?;
-    let config = change(&source.config, &args.change).map_err(|e| Failure::usage(format!("--change {e}")))?;
+    let name = format!("{}-changed", source.stem);
+    let output = Output::parse(args.output.as_deref(), &name).map_err(Failure::usage)?;
+    let mut config = change(&source.config, &args.change).map_err(|e| Failure::usage(format!("--change {e}")))?;
+    if let Some(author) = &args.author {
+        config.author.clone_from(author);
+    }
+    if args.message.is_some() || args.author.is_some() {
+        let (author, comment) = (config.author.clone(), args.message.clone().unwrap_or_default());
+        // Packing counts: a line is one of a layer as long as there are layers for it.
+        config.history.push(History { author, comment, empty_layer: args.changes.is_none(), ..History::default() });
+    }
     let mut parts = source.rootfs.parts().to_vec();
     if let Some(path) = &args.changes {
         if path.is_dir() {

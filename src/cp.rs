@@ -7,7 +7,7 @@ use routerpack_rootfs::{
     Kind, Stratum, Tree, path,
     scan::{Owners, ScanOptions, Verdict, scan},
 };
-use routerpack_sources::Location;
+use routerpack_sources::{Location, StoreKind};
 use routerpack_targets::{self as targets, Format};
 
 use crate::{
@@ -31,12 +31,16 @@ pub fn cp(cli: &Cli, args: &CpArgs) -> Result<ExitCode, Failure> {
         (Side::Image { source, path }, Side::Local(to)) => {
             let source = opener.open(source)?;
             let tree = opener.strata.tree(&source.rootfs).map_err(Failure::new)?;
-            take_out(&opener, &tree, path, to).map_err(|e| e.about(&args.from))
+            take_out(&opener, &tree, path, to, args).map_err(|e| e.about(&args.from))
         }
         (Side::Local(from), Side::Image { source, path }) => {
             let source = opener.open(source)?;
             let tree = opener.strata.tree(&source.rootfs).map_err(Failure::new)?;
-            let stratum = put_in(&tree, from, path).map_err(|e| e.about(&args.to))?;
+            let stratum = match from {
+                "-" => put_tar(&opener, &tree, path),
+                _ => put_in(&tree, from, path, args),
+            };
+            let stratum = stratum.map_err(|e| e.about(&args.to))?;
             let parts = source.rootfs.parts().iter().cloned().chain([Part::Live(stratum)]).collect();
             let output = output(&source, args.output.as_deref())?;
             pack::changed(&opener, &source, Rootfs::new(parts), &source.config, &output, &[])
@@ -83,18 +87,25 @@ fn side(text: &str) -> Side<'_> {
 
 /// Out of the image: into an existing directory under its own name, else under the given one. Files become the
 /// user's own. `-` writes a tar to standard output.
-fn take_out(opener: &Opener, tree: &Tree, asked: &str, to: &str) -> Result<ExitCode, Failure> {
+fn take_out(opener: &Opener, tree: &Tree, asked: &str, to: &str, args: &CpArgs) -> Result<ExitCode, Failure> {
     let only_content = asked.ends_with("/.") || asked == "." || asked.trim_matches('/').is_empty();
-    let from = tree.resolve(asked.as_bytes(), asked.ends_with('/') || only_content).map_err(Failure::new)?;
+    let follow = args.follow_link || asked.ends_with('/') || only_content;
+    let from = tree.resolve(asked.as_bytes(), follow).map_err(Failure::new)?;
     let entry = tree.index.get(&from);
     if entry.is_none() && !from.is_empty() {
         return Err(Failure::new(format!("there is no {asked}")));
     }
     let is_dir = entry.is_none_or(|e| e.kind == Kind::Dir);
-    let name = path::split(&from).map_or(&from[..], |(_, name)| name);
+    // What a link points to keeps the link's name.
+    let own = tree.resolve(asked.as_bytes(), false).map_err(Failure::new)?;
+    let name = path::split(&own).map_or(&own[..], |(_, name)| name);
     let config = routerpack_graph::ImageConfig::default();
     let spool = opener.strata.cache().path("tmp");
     let write = |part: &Tree, format, dest| {
+        if let (Format::Local, targets::Dest::Path(dir)) = (format, &dest) {
+            let written = targets::local::write(part, dir, None, args.archive, &mut |_, _| ControlFlow::Continue(()));
+            return written.map(|_| ExitCode::SUCCESS).map_err(Failure::new);
+        }
         let image = targets::Image { tree: part, config: &config, layers: &[] };
         let request = targets::Request {
             format,
@@ -136,10 +147,28 @@ fn take_out(opener: &Opener, tree: &Tree, asked: &str, to: &str) -> Result<ExitC
     write(&tree.subtree(&from, file.as_bytes()), Format::Local, targets::Dest::Path(parent))
 }
 
-/// Into the image: the local files as a stratum on top of it. They become root's, as with `docker cp`.
-fn put_in(tree: &Tree, local: &str, asked: &str) -> Result<Stratum, Failure> {
+/// Into the image: what a tar on standard input holds, into a directory that is there. Owners are the tar's.
+fn put_tar(opener: &Opener, tree: &Tree, asked: &str) -> Result<Stratum, Failure> {
+    let dest = tree.resolve(asked.as_bytes(), true).map_err(Failure::new)?;
+    if !dest.is_empty() && tree.index.get(&dest).is_none_or(|e| e.kind != Kind::Dir) {
+        return Err(Failure::new("there is no such directory in it, and a tar goes into one"));
+    }
+    let tar = opener.open("-")?;
+    match (tar.kind, tar.rootfs.parts()) {
+        (StoreKind::RootfsTar, [part]) => Ok(opener.strata.stratum(part).map_err(Failure::new)?.below(&dest)),
+        (kind, _) => Err(Failure::new(format!("standard input is a {kind}, not a tar of files"))),
+    }
+}
+
+/// Into the image: the local files as a stratum on top of it. They become root's, as with `docker cp`, unless owners
+/// are to be kept.
+fn put_in(tree: &Tree, local: &str, asked: &str, args: &CpArgs) -> Result<Stratum, Failure> {
     let fail = |why: String| Failure::new(why);
-    let metadata = fs::symlink_metadata(local).map_err(|e| fail(format!("{local}: {e}")))?;
+    let owners = if args.archive { Owners::OnDisk } else { Owners::Root };
+    // A trailing slash follows a link, as everywhere.
+    let follow = args.follow_link || local.ends_with('/');
+    let metadata = if follow { fs::metadata(local) } else { fs::symlink_metadata(local) };
+    let metadata = metadata.map_err(|e| fail(format!("{local}: {e}")))?;
     let dest = tree.resolve(asked.as_bytes(), true).map_err(Failure::new)?;
     let there = tree.index.get(&dest).map(|e| e.kind);
     let dest_is_dir = dest.is_empty() || there == Some(Kind::Dir);
@@ -160,24 +189,26 @@ fn put_in(tree: &Tree, local: &str, asked: &str) -> Result<Stratum, Failure> {
             return Err(fail(format!("{local} is a directory, and {asked} is a file")));
         }
         let into = dest_is_dir && !local.ends_with("/.") && local != ".";
-        let name = root.file_name().unwrap_or_default().as_bytes();
+        let name = Path::new(local).file_name().or(root.file_name()).unwrap_or_default().as_bytes();
         let to = if into { path::join(&dest, name) } else { dest };
         // A directory that is there already keeps its own mode and owner.
         let is_new = tree.index.get(&to).is_none() && !to.is_empty();
-        let options = ScanOptions { owners: Owners::Root, xattrs: true, root: is_new, ..ScanOptions::default() };
+        let options = ScanOptions { owners, xattrs: true, root: is_new, ..ScanOptions::default() };
         let index = Arc::new(scan(&root, options).map_err(Failure::new)?);
         return Ok(Stratum::Dir { root, index }.below(&to));
     }
-    // A link is copied as a link: only the directory that it lies in is made real.
-    let name = Path::new(local).file_name().unwrap_or(OsStr::new("")).as_bytes().to_vec();
-    let parent = Path::new(local).parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Unless it is to be followed, a link is copied as a link: only the directory that it lies in is made real.
+    let real = if follow { real? } else { local.into() };
+    let own_name = Path::new(local).file_name().unwrap_or(OsStr::new("")).as_bytes();
+    let name = real.file_name().unwrap_or(OsStr::new("")).as_bytes().to_vec();
+    let parent = real.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let root = parent.canonicalize().map_err(|e| fail(format!("{}: {e}", parent.display())))?;
     let wanted = name.clone();
     let mut only = move |path: &[u8], _: bool| if path == wanted { Verdict::Keep } else { Verdict::Skip };
-    let options = ScanOptions { owners: Owners::Root, xattrs: true, filter: Some(&mut only), ..ScanOptions::default() };
+    let options = ScanOptions { owners, xattrs: true, filter: Some(&mut only), ..ScanOptions::default() };
     let index = Arc::new(scan(&root, options).map_err(Failure::new)?);
     let alone = Tree::new(vec![Stratum::Dir { root: root.clone(), index }]).map_err(Failure::new)?;
-    let to = if dest_is_dir { path::join(&dest, &name) } else { dest };
+    let to = if dest_is_dir { path::join(&dest, own_name) } else { dest };
     if tree.index.get(&to).is_some_and(|e| e.kind == Kind::Dir) {
         return Err(fail(format!("{} is a directory in it, and {local} is none", path::show(&to))));
     }

@@ -26,7 +26,7 @@ pub fn diff(cli: &Cli, args: &DiffArgs) -> Result<ExitCode, Failure> {
     let (a, b) = (opener.open(&args.a)?, opener.open(&args.b)?);
     let tree = |source: &crate::source::Source| opener.strata.tree(&source.rootfs).map_err(Failure::new);
     let (old, new) = (tree(&a)?, tree(&b)?);
-    let files = compare(&old, &new).map_err(Failure::new)?;
+    let files = compare(&old, &new, args.times).map_err(Failure::new)?;
     let config = config(&a.config, &b.config)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let written = match args.format {
@@ -85,36 +85,20 @@ fn details(a: &Entry, b: &Entry, aspects: Aspects) -> String {
         "owner" => format!("owner {}:{} -> {}:{}", a.uid, a.gid, b.uid, b.gid),
         "content" if a.size != b.size => format!("size {} -> {}", a.size, b.size),
         "content" if a.kind == Kind::Symlink => format!("target {} -> {}", path::show(a.link()), path::show(b.link())),
-        "type" => format!("type {} -> {}", kind(a), kind(b)),
+        "type" => format!("type {} -> {}", ls::kind(a), ls::kind(b)),
+        "time" => format!("time {} -> {}", ls::time(a), ls::time(b)),
         other => other.to_string(),
     };
     aspects.names().map(detail).collect::<Vec<_>>().join(", ")
 }
 
-fn kind(entry: &Entry) -> &'static str {
-    match entry.kind {
-        Kind::Dir => "directory",
-        Kind::Symlink => "symlink",
-        Kind::CharDev | Kind::BlockDev => "device",
-        Kind::Fifo => "fifo",
-        Kind::Socket => "socket",
-        Kind::File | Kind::HardLink | Kind::Whiteout => "file",
-    }
-}
-
 fn file_json(difference: &Difference) -> Value {
-    let side = |e: &Entry| {
-        json!({
-            "type": kind(e), "mode": format!("{:04o}", e.mode), "uid": e.uid, "gid": e.gid, "size": e.size,
-            "target": (e.kind == Kind::Symlink).then(|| path::show(e.link())),
-        })
-    };
     let name = |e: &Entry| format!("/{}", path::show(&e.path));
     match difference {
-        Difference::Added(e) => json!({"path": name(e), "change": "added", "to": side(e)}),
-        Difference::Deleted(e) => json!({"path": name(e), "change": "deleted", "from": side(e)}),
+        Difference::Added(e) => json!({"path": name(e), "change": "added", "to": ls::json(e)}),
+        Difference::Deleted(e) => json!({"path": name(e), "change": "deleted", "from": ls::json(e)}),
         Difference::Changed(a, b, aspects) => json!({
-            "path": name(b), "change": "changed", "what": aspects.names().collect::<Vec<_>>(), "from": side(a), "to": side(b),
+            "path": name(b), "change": "changed", "what": aspects.names().collect::<Vec<_>>(), "from": ls::json(a), "to": ls::json(b),
         }),
     }
 }

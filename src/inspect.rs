@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use routerpack_graph::ImageConfig;
 use serde_json::{Value, json};
 
 use crate::{
@@ -24,26 +25,37 @@ pub fn inspect(cli: &Cli, args: &InspectArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The members have the names that `docker inspect` gives them.
+/// The members have the names that `docker inspect` gives them; what the image doesn't say is there, and empty, so that
+/// a template can ask for it. `Size` counts the layers as they are stored, since they are not read.
 fn value(source: &Source) -> Result<Value, Failure> {
-    let config = serde_json::to_value(&source.config).map_err(Failure::new)?;
     let layers = source.image.iter().flat_map(|i| &i.layers).map(|layer| {
         json!({"Digest": layer.digest, "DiffId": layer.diff_id, "Size": layer.size, "MediaType": layer.media_type})
     });
+    let ImageConfig { created, author, os_version, config, rootfs, history, .. } = &source.config;
     Ok(json!({
         "Name": source.name,
         "Id": source.image.as_ref().map(|i| &i.config_digest),
         "Digest": source.image.as_ref().map(|i| &i.digest),
         "RepoTags": source.tags,
-        "Created": source.config.created,
+        "Comment": history.last().map_or("", |line| &line.comment),
+        "Created": created,
+        "Author": author,
         "Platform": source.platform.to_string(),
         "Os": source.platform.os,
+        "OsVersion": os_version,
         "Architecture": source.platform.architecture,
         "Variant": source.platform.variant,
         "Size": size(source),
-        "Config": config["config"],
+        "Config": {
+            "User": config.user, "ExposedPorts": config.exposed_ports, "Env": config.env,
+            "Entrypoint": config.entrypoint, "Cmd": config.cmd, "Volumes": config.volumes,
+            "WorkingDir": config.working_dir, "Labels": config.labels, "StopSignal": config.stop_signal,
+            "ArgsEscaped": config.args_escaped, "Healthcheck": config.healthcheck, "OnBuild": config.on_build,
+            "Shell": config.shell,
+        },
+        "RootFS": {"Type": rootfs.kind, "Layers": rootfs.diff_ids},
         "Layers": layers.collect::<Vec<_>>(),
-        "History": config["history"],
+        "History": serde_json::to_value(history).map_err(Failure::new)?,
     }))
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use routerpack_rootfs::{Entry, Kind, path};
+use serde_json::{Value, json};
 
 use crate::{
     args::{Cli, LsArgs},
@@ -21,7 +22,14 @@ pub fn ls(cli: &Cli, args: &LsArgs) -> Result<ExitCode, Failure> {
     let dir = tree.resolve(args.path.as_bytes(), !args.long || args.path.ends_with('/')).map_err(Failure::new)?;
     let index = &tree.index;
     let mut out = BufWriter::new(io::stdout().lock());
+    let mut objects = Vec::new();
     let mut show = |entry: &Entry, name: &[u8]| {
+        if args.format.is_some() {
+            let mut object = json(entry);
+            object["path"] = format!("/{}", path::show(&entry.path)).into();
+            objects.push(object);
+            return Ok(());
+        }
         let line = if args.long { long(entry, name) } else { path::show(name) };
         writeln!(out, "{line}")
     };
@@ -38,6 +46,10 @@ pub fn ls(cli: &Cli, args: &LsArgs) -> Result<ExitCode, Failure> {
             }
         }
     };
+    let written = written.and_then(|()| match args.format {
+        Some(_) => writeln!(out, "{:#}", Value::from(objects)),
+        None => Ok(()),
+    });
     finish(written.and_then(|()| out.flush()))
 }
 
@@ -49,17 +61,43 @@ pub fn finish(written: io::Result<()>) -> Result<ExitCode, Failure> {
     }
 }
 
+/// What JSON says of an entry; its time in RFC 3339.
+pub fn json(entry: &Entry) -> Value {
+    let time =
+        jiff::Timestamp::new(entry.mtime.secs, i32::try_from(entry.mtime.nanos).unwrap_or(0)).unwrap_or_default();
+    json!({
+        "type": kind(entry), "mode": format!("{:04o}", entry.mode), "uid": entry.uid, "gid": entry.gid, "size": entry.size,
+        "mtime": time.to_string(), "target": (entry.kind == Kind::Symlink).then(|| path::show(entry.link())),
+    })
+}
+
+/// What the entry is, in a word.
+pub fn kind(entry: &Entry) -> &'static str {
+    match entry.kind {
+        Kind::Dir => "directory",
+        Kind::Symlink => "symlink",
+        Kind::CharDev | Kind::BlockDev => "device",
+        Kind::Fifo => "fifo",
+        Kind::Socket => "socket",
+        Kind::File | Kind::HardLink | Kind::Whiteout => "file",
+    }
+}
+
 /// Mode, owner, size (or device numbers), time, name, target.
 fn long(entry: &Entry, name: &[u8]) -> String {
     let size = match entry.kind {
         Kind::CharDev | Kind::BlockDev => format!("{}, {}", entry.rdev().0, entry.rdev().1),
         _ => entry.size.to_string(),
     };
-    let time =
-        jiff::Timestamp::from_second(entry.mtime.secs).unwrap_or_default().strftime("%Y-%m-%d %H:%M").to_string();
+    let time = &time(entry)[..16];
     let target = if entry.kind == Kind::Symlink { format!(" -> {}", path::show(entry.link())) } else { String::new() };
     let owner = format!("{}:{}", entry.uid, entry.gid);
     format!("{} {owner:>11} {size:>10} {time} {}{target}", mode(entry), path::show(name))
+}
+
+/// In UTC: `2024-01-02 03:04:05`.
+pub fn time(entry: &Entry) -> String {
+    jiff::Timestamp::from_second(entry.mtime.secs).unwrap_or_default().strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// As `ls -l` has it, `-rwsr-xr-t`.

@@ -34,7 +34,7 @@ pub struct Source {
     pub tags: Vec<String>,
     /// A short name for a file that is made of it.
     pub stem: String,
-    /// What kind of store it is in; a registry's and an engine's images count as [`StoreKind::OciLayout`].
+    /// What kind of store it is in; a registry's images count as [`StoreKind::OciLayout`].
     pub kind: StoreKind,
     /// The docker-archive that it was read from, which a changed one may replace.
     pub archive: Option<PathBuf>,
@@ -169,13 +169,13 @@ impl Opener {
             .and_then(|_| Store::open(&spool, None, &self.config).map_err(Failure::new))
             .and_then(|store| {
                 let image = store.image(None, None, wanted).map_err(Failure::new)?;
-                Ok((self.tags(&store, None, Path::new(&stem)), image))
+                Ok((self.tags(&store, None, Path::new(&stem)), image, store.kind()))
             });
         // The store keeps it open.
         fs::remove_file(&spool).map_err(fail)?;
-        let (tags, mut image) = opened.map_err(|failure| failure.in_place_of(&spool, text))?;
+        let (tags, mut image, kind) = opened.map_err(|failure| failure.in_place_of(&spool, text))?;
         image.name = text.to_string();
-        Ok(self.of_image(image, text, tags, stem))
+        Ok(Source { kind, ..self.of_image(image, text, tags, stem) })
     }
 
     fn of_image(&self, image: Image, name: &str, tags: Vec<String>, stem: String) -> Source {

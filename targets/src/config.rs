@@ -29,8 +29,15 @@ pub(crate) fn flat(config: &ImageConfig, diff_ids: Vec<Digest>, epoch: Option<i6
         // A frontend that adds nothing to a base leaves the time to the base's own history.
         None => config.created.clone().or_else(|| config.history.iter().rev().find_map(|h| h.created.clone())),
     };
-    let line =
-        History { created: created.clone(), created_by: "routerpack: one flat layer".into(), ..History::default() };
+    // A last line without a command is what somebody said of a commit.
+    let note = config.history.last().filter(|line| line.created_by.is_empty()).cloned().unwrap_or_default();
+    let line = History {
+        created: created.clone(),
+        created_by: "routerpack: one flat layer".into(),
+        author: note.author,
+        comment: note.comment,
+        ..History::default()
+    };
     let rootfs = RootFs { diff_ids, ..RootFs::default() };
     Ok(ImageConfig { created, history: vec![line], rootfs, ..config.clone() })
 }

@@ -20,7 +20,7 @@ mod error;
 mod gzip;
 mod header;
 mod layer;
-mod local;
+pub mod local;
 mod oci_archive;
 mod output;
 mod pass;

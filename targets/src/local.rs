@@ -17,9 +17,10 @@ use routerpack_rootfs::{Content, Entry, Kind, Tree};
 use rustix::{
     fd::{AsFd, OwnedFd},
     fs::{
-        AtFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Timespec, Timestamps, fchmod, flock, futimens,
-        linkat, mkdirat, mkfifoat, open, openat, openat2, renameat, statat, symlinkat, utimensat,
+        AtFlags, FileType, FlockOperation, Mode, OFlags, ResolveFlags, Timespec, Timestamps, chownat, fchmod, fchown,
+        flock, futimens, linkat, mkdirat, mkfifoat, open, openat, openat2, renameat, statat, symlinkat, utimensat,
     },
+    fs::{Gid, Uid},
     io::Errno,
 };
 
@@ -33,19 +34,32 @@ use crate::{
 /// Name of the hidden directory, with random characters after it.
 const TEMPORARY: &str = ".routerpack-tmp-";
 
-/// Writes a tree into a directory, which is made if it isn't there.
-pub(crate) fn write(tree: &Tree, dest: &Path, epoch: Option<i64>, progress: &mut Progress) -> Result<Summary, Error> {
+/// Writes a tree into a directory, which is made if it isn't there. With `owners` the files get the image's owners and
+/// set-id bits, else they are the user's own and without them.
+pub fn write(
+    tree: &Tree,
+    dest: &Path,
+    epoch: Option<i64>,
+    owners: bool,
+    progress: &mut Progress,
+) -> Result<Summary, Error> {
     let failed = |e: io::Error| Error::write(dest)(e);
     let existed = dest.exists();
     fs::create_dir_all(dest).map_err(failed)?;
-    let made = place(tree, dest, epoch, progress);
+    let made = place(tree, dest, epoch, owners, progress);
     if made.is_err() && !existed {
         let _ = fs::remove_dir(dest); // only if it is empty
     }
     made
 }
 
-fn place(tree: &Tree, dest: &Path, epoch: Option<i64>, progress: &mut Progress) -> Result<Summary, Error> {
+fn place(
+    tree: &Tree,
+    dest: &Path,
+    epoch: Option<i64>,
+    owners: bool,
+    progress: &mut Progress,
+) -> Result<Summary, Error> {
     let failed = |e: io::Error| Error::write(dest)(e);
     let entries: Vec<&Entry> = tree.index.entries().iter().filter(|e| !e.path.is_empty()).collect();
     let mut target = Root::open(dest).map_err(failed)?;
@@ -56,7 +70,8 @@ fn place(tree: &Tree, dest: &Path, epoch: Option<i64>, progress: &mut Progress) 
     let mut staging = Root::open(hidden.path()).map_err(failed)?;
     let _ = flock(&staging.fd, FlockOperation::NonBlockingLockExclusive); // says that its writer lives
 
-    let mut writer = Writer { tree, dest, epoch, first: HashMap::new(), warnings: Warnings::default(), bytes: 0 };
+    let mut writer =
+        Writer { tree, dest, epoch, owners, first: HashMap::new(), warnings: Warnings::default(), bytes: 0 };
     let mut pass = Pass::new(progress, entries.iter().map(|e| e.size).sum());
     for entry in &entries {
         writer.put(entry, &mut staging)?;
@@ -67,7 +82,10 @@ fn place(tree: &Tree, dest: &Path, epoch: Option<i64>, progress: &mut Progress) 
     // Last, since a directory that can't be written to could not have been filled or moved.
     for entry in entries.iter().rev().filter(|e| e.kind == Kind::Dir) {
         let dir = target.dir(&entry.path).map_err(failed)?;
-        fchmod(&dir, Mode::from_raw_mode(u32::from(entry.mode) & 0o1777)).map_err(|e| failed(e.into()))?;
+        if owners {
+            fchown(&dir, user(entry), group(entry)).map_err(|e| failed(e.into()))?;
+        }
+        fchmod(&dir, mode(entry, owners)).map_err(|e| failed(e.into()))?;
         futimens(&dir, &times(entry, epoch)).map_err(|e| failed(e.into()))?;
     }
     let Writer { warnings, bytes, .. } = writer;
@@ -203,6 +221,7 @@ struct Writer<'a> {
     tree: &'a Tree,
     dest: &'a Path,
     epoch: Option<i64>,
+    owners: bool,
     /// The first name of each link group.
     first: HashMap<u32, &'a [u8]>,
     warnings: Warnings,
@@ -254,7 +273,7 @@ impl<'a> Writer<'a> {
 
     fn create(&self, entry: &Entry, content: Option<Content>, staging: &mut Root) -> io::Result<()> {
         let (parent, name) = staging.made_parent(&entry.path)?;
-        let mode = Mode::from_raw_mode(u32::from(entry.mode) & 0o1777);
+        let mode = mode(entry, self.owners);
         match entry.kind {
             Kind::Dir => match mkdirat(parent, name, Mode::from_raw_mode(0o700)) {
                 Ok(()) | Err(Errno::EXIST) => return Ok(()), // its mode and time come last
@@ -270,10 +289,16 @@ impl<'a> Writer<'a> {
                 if let Some(content) = content {
                     copy(&content, &file)?;
                 }
-                fchmod(&file, mode)?;
+                if self.owners {
+                    fchown(&file, user(entry), group(entry))?;
+                }
+                fchmod(&file, mode)?; // after the owner, whose change takes set-id bits away
                 futimens(&file, &times(entry, self.epoch))?;
                 return Ok(());
             }
+        }
+        if self.owners {
+            chownat(parent, name, user(entry), group(entry), AtFlags::SYMLINK_NOFOLLOW)?;
         }
         Ok(utimensat(parent, name, &times(entry, self.epoch), AtFlags::SYMLINK_NOFOLLOW)?)
     }
@@ -305,6 +330,18 @@ fn copy(content: &Content, to: &File) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn mode(entry: &Entry, owners: bool) -> Mode {
+    Mode::from_raw_mode(u32::from(entry.mode) & if owners { 0o7777 } else { 0o1777 })
+}
+
+fn user(entry: &Entry) -> Option<Uid> {
+    Some(Uid::from_raw(entry.uid))
+}
+
+fn group(entry: &Entry) -> Option<Gid> {
+    Some(Gid::from_raw(entry.gid))
 }
 
 fn times(entry: &Entry, epoch: Option<i64>) -> Timestamps {

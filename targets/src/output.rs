@@ -31,7 +31,7 @@ pub fn write(image: &Image, request: Request, progress: &mut Progress) -> Result
     let Request { format, dest, tags, layers, epoch, compression, spool, check, sync } = request;
     if format == Format::Local {
         return match dest {
-            Dest::Path(dir) => local::write(image.tree, dir, epoch, progress),
+            Dest::Path(dir) => local::write(image.tree, dir, epoch, false, progress),
             Dest::Stream(_) => Err(Error::Request("type=local writes files: give it a directory, dest=DIR".into())),
         };
     }

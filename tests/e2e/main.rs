@@ -17,3 +17,4 @@ mod registry;
 mod run;
 mod users;
 mod verbs;
+mod verdict;

@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
 };
 
-use crate::support::{Archive, World, archive::tar_entries};
+use crate::support::{Archive, World, archive::tar_entries, run};
 
 /// An archive made of a directory, with a config.
 fn archive(world: &World) {
@@ -40,6 +40,22 @@ fn inspect_and_history() {
     assert_eq!(field("{{.Architecture}} {{.Config.Labels.x}}"), "arm y\n");
     assert_eq!(field("{{json .Config.Cmd}}"), "[\"/app\",\"a b\"]\n");
     world.routerpack(["inspect", "-f", "{{.Nope}}", "a.tar"]).failure().says(&["Nope", "Architecture"]);
+    for (format, want) in [
+        ("{{range .Config.Env}}{{println .}}{{end}}", "A=1\nB=2\n\n"),
+        ("{{index .RepoTags 0}} {{.Os}}/{{.Architecture}}/{{.Variant}}", "team/app:1 linux/arm/v7\n"),
+        ("{{if .Config.User}}{{.Config.User}}{{else}}root{{end}}{{.Config.ExposedPorts}}", "rootmap[]\n"),
+        ("{{join .Config.Cmd \"|\"}}", "/app|a b\n"),
+        ("{{index .Config.Labels \"x\" | upper}}{{.Config.Healthcheck}}", "Y<nil>\n"),
+    ] {
+        assert_eq!(field(format), want, "{format}");
+    }
+    assert_eq!(field("{{.ID}} {{json .RootFS.Layers}} {{.Size}}"), {
+        let (id, diff_ids) = (&read.id, &read.config["rootfs"]["diff_ids"]);
+        format!("sha256:{id} {diff_ids} {}\n", read.layers[0].len())
+    });
+    world.routerpack(["inspect", "-f", "ok {{if .Os}}", "a.tar"]).failure().says(&["column 4", "{{end}}"]);
+    let line = world.routerpack(["history", "-f", "{{.ID}} {{.CreatedBy}}", "a.tar"]).success().text();
+    assert_eq!(line, format!("sha256:{} routerpack: one flat layer\n", read.id));
     assert!(world.routerpack(["history", "a.tar"]).success().text().contains("one flat layer"));
     let history: serde_json::Value =
         serde_json::from_slice(&world.routerpack(["history", "-f", "json", "a.tar"]).success().stdout).unwrap();
@@ -57,6 +73,11 @@ fn ls_and_cat_see_what_the_container_would() {
     let long = ls(&["-l", "a.tar", "/"]);
     assert!(long.contains("lrwxrwxrwx") && long.contains("app -> /usr/bin/app"), "{long}");
     assert!(ls(&["-l", "a.tar", "usr/bin/app"]).starts_with("-rwsr-xr-x         0:0          6 "));
+    let json: serde_json::Value = serde_json::from_str(&ls(&["-R", "-f", "json", "a.tar", "/usr"])).unwrap();
+    assert_eq!(
+        (&json[1]["path"], &json[1]["mode"], &json[1]["size"]),
+        (&"/usr/bin/app".into(), &"4755".into(), &6.into())
+    );
     assert_eq!(world.routerpack(["cat", "a.tar", "/app", "etc/../etc/motd"]).success().text(), "binaryhello\n");
     world.routerpack(["cat", "a.tar", "/etc"]).failure().says(&["not a regular file"]);
     world.routerpack(["cat", "a.tar", "/../../etc/passwd"]).failure().says(&["no such file"]);
@@ -177,4 +198,79 @@ fn commit_takes_only_changes() {
     assert_eq!(two.layers.len(), 2, "docker keeps layers");
     assert_eq!(tar_entries(&two.layers[1][..]).keys().collect::<Vec<_>>(), ["f"]);
     assert_eq!(two.layers[0], Archive::read(&world.path("a.tar")).layers[0]);
+}
+
+#[test]
+fn cp_keeps_owners_follows_links_and_takes_tars() {
+    let world = World::new();
+    archive(&world);
+    let file = world.write("tree/owned", "o");
+    std::os::unix::fs::chown(&file, Some(123), Some(45)).unwrap();
+    symlink("tree/owned", world.path("to-file")).unwrap();
+    symlink("tree", world.path("to-dir")).unwrap();
+    let cp = |args: &[&str]| world.routerpack(["cp"].iter().chain(args));
+    cp(&["tree", "a.tar:/plain"]).success();
+    cp(&["-a", "tree", "a.tar:/kept"]).success();
+    cp(&["to-file", "a.tar:/etc"]).success();
+    cp(&["-L", "to-file", "a.tar:/usr"]).success();
+    cp(&["-aL", "to-dir", "a.tar:/usr"]).success();
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(3);
+    header.set_mode(0o640);
+    header.set_uid(7);
+    tar.append_data(&mut header, "sub/in-tar", &b"tar"[..]).unwrap();
+    world.write("in.tar", tar.into_inner().unwrap());
+    let piped = |to: &str| {
+        let stdin = fs::File::open(world.path("in.tar")).unwrap();
+        let mut command = world.command();
+        run(command.args(["cp", "-", to]).stdin(stdin))
+    };
+    piped("a.tar:/etc").success();
+    piped("a.tar:/etc/motd").failure().says(&["directory"]);
+    piped("a.tar:/not/there").failure().says(&["directory"]);
+    let entries = Archive::read(&world.path("a.tar")).entries();
+    let owner = |path: &str| (entries[path].uid, entries[path].gid);
+    assert_eq!((owner("plain/owned"), owner("kept/owned")), ((0, 0), (123, 45)));
+    assert_eq!((entries["etc/to-file"].kind, &*entries["etc/to-file"].link), ('2', "tree/owned"));
+    assert_eq!((entries["usr/to-file"].kind, entries["usr/to-file"].text()), ('0', "o".into()));
+    assert_eq!((owner("usr/to-dir/owned"), entries["usr/to-dir/owned"].text()), ((123, 45), "o".into()));
+    assert_eq!((owner("etc/sub/in-tar"), entries["etc/sub/in-tar"].text()), ((7, 0), "tar".into()));
+
+    cp(&["-a", "a.tar:/kept", "out"]).success();
+    cp(&["a.tar:/kept/owned", "mine"]).success();
+    let uid = |path: &str| std::os::unix::fs::MetadataExt::uid(&fs::metadata(world.path(path)).unwrap());
+    assert_eq!((uid("out/owned"), uid("mine")), (123, uid("in.tar")));
+    cp(&["-a", "a.tar:/usr/bin/app", "app"]).success();
+    assert_eq!(fs::metadata(world.path("app")).unwrap().permissions().mode() & 0o7777, 0o4755);
+    fs::create_dir(world.path("here")).unwrap();
+    cp(&["a.tar:/app", "here"]).success();
+    assert!(fs::symlink_metadata(world.path("here/app")).unwrap().is_symlink());
+    fs::remove_file(world.path("here/app")).unwrap();
+    cp(&["-L", "a.tar:/app", "here"]).success();
+    assert_eq!(fs::read_to_string(world.path("here/app")).unwrap(), "binary");
+}
+
+#[test]
+fn commit_says_who_and_why_and_diff_compares_times() {
+    let world = World::new();
+    archive(&world);
+    let file = fs::File::options().write(true).open(world.write("changes/etc/motd", "hello\n")).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000)).unwrap();
+    let words =
+        ["-m", "fixed it", "-a", "Jo", "-c", "EXPOSE 80", "-c", "VOLUME /d", "-c", "ONBUILD RUN x", "-c", "WORKDIR /w"];
+    world.routerpack(["commit", "a.tar", "changes", "-c", "ENTRYPOINT [\"/e\"]"].iter().chain(&words)).success();
+    world.routerpack(["commit", "a.tar", "changes", "-o", "type=docker,dest=kept.tar"].iter().chain(&words)).success();
+    for name in ["a-changed.tar", "kept.tar"] {
+        let config = Archive::read(&world.path(name)).config;
+        let last = config["history"].as_array().unwrap().last().unwrap();
+        assert_eq!(
+            (&last["comment"], &last["author"], &config["author"]),
+            (&"fixed it".into(), &"Jo".into(), &"Jo".into())
+        );
+        assert_eq!(config["config"]["OnBuild"][0], "RUN x");
+    }
+    let diff = |args: &[&str]| world.routerpack(["diff", "a.tar", "a-changed.tar"].iter().chain(args)).success().text();
+    assert!(!diff(&[]).contains("motd"), "{}", diff(&[]));
+    assert!(diff(&["--times"]).contains("/etc/motd  (time 20"), "{}", diff(&["--times"]));
 }

@@ -17,7 +17,7 @@ pub enum Difference<'a> {
     Added(&'a Entry),
     /// Only the first tree has it.
     Deleted(&'a Entry),
-    /// Both have it, and something other than its time differs.
+    /// Both have it, and something differs.
     Changed(&'a Entry, &'a Entry, Aspects),
 }
 
@@ -34,6 +34,8 @@ pub struct Aspects {
     pub content: bool,
     /// Extended attributes.
     pub xattrs: bool,
+    /// Modification time, in seconds, which is all that archives keep.
+    pub time: bool,
 }
 
 impl Aspects {
@@ -50,15 +52,16 @@ impl Aspects {
             (self.owner, "owner"),
             (self.content, "content"),
             (self.xattrs, "xattrs"),
+            (self.time, "time"),
         ]
         .into_iter()
         .filter_map(|(differs, name)| differs.then_some(name))
     }
 }
 
-/// All differences in path order. Modification times don't count: every build has its own. Files of the same
-/// size are read.
-pub fn compare<'a>(a: &'a Tree, b: &'a Tree) -> io::Result<Vec<Difference<'a>>> {
+/// All differences in path order. Modification times count only with `times`: every build has its own. Files of
+/// the same size are read.
+pub fn compare<'a>(a: &'a Tree, b: &'a Tree, times: bool) -> io::Result<Vec<Difference<'a>>> {
     let (mut left, mut right) = (a.index.entries().iter().peekable(), b.index.entries().iter().peekable());
     let mut found = Vec::new();
     loop {
@@ -73,7 +76,8 @@ pub fn compare<'a>(a: &'a Tree, b: &'a Tree) -> io::Result<Vec<Difference<'a>>> 
             Ordering::Greater => found.extend(right.next().map(Difference::Added)),
             Ordering::Equal => {
                 if let (Some(l), Some(r)) = (left.next(), right.next()) {
-                    let aspects = aspects(a, l, b, r)?;
+                    let mut aspects = aspects(a, l, b, r)?;
+                    aspects.time = times && l.mtime.secs != r.mtime.secs;
                     if aspects.any() {
                         found.push(Difference::Changed(l, r, aspects));
                     }
@@ -97,6 +101,7 @@ fn aspects(a: &Tree, left: &Entry, b: &Tree, right: &Entry) -> io::Result<Aspect
         owner: (left.uid, left.gid) != (right.uid, right.gid),
         content,
         xattrs: !left.xattrs().eq(right.xattrs()),
+        time: false,
     })
 }
 
@@ -167,7 +172,7 @@ mod tests {
         std::os::unix::fs::symlink("b", two.path().join("link")).unwrap();
 
         let (a, b) = (tree(one.path()), tree(two.path()));
-        let shown: Vec<String> = compare(&a, &b)
+        let shown: Vec<String> = compare(&a, &b, false)
             .unwrap()
             .iter()
             .map(|d| match d {
@@ -182,6 +187,17 @@ mod tests {
             shown,
             ["content:content", "-gone", "link:content", "mode:mode", "+new", "size:content", "type:type"]
         );
-        assert!(compare(&a, &a).unwrap().is_empty());
+        assert!(compare(&a, &a, true).unwrap().is_empty());
+
+        let old = fs::File::open(one.path().join("same")).unwrap();
+        old.set_modified(std::time::UNIX_EPOCH).unwrap();
+        let (a, b) = (tree(one.path()), tree(two.path()));
+        let at_same = |times| {
+            compare(&a, &b, times)
+                .unwrap()
+                .iter()
+                .any(|d| matches!(d, Difference::Changed(e, _, what) if &*e.path == b"same" && what.time))
+        };
+        assert!(at_same(true) && !at_same(false));
     }
 }
