@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use routerpack_targets::rules::Severity;
 
-use crate::progress::Mode;
+use crate::{progress::Mode, slim::Slim};
 
 /// Builds container images for MikroTik RouterOS: a Dockerfile in, an archive that the router imports out.
 #[derive(Debug, Parser)]
@@ -130,6 +130,9 @@ pub struct BuildArgs {
     /// Base layers and steps in one layer, or kept [default: flat for routeros and tar, keep for docker and oci]
     #[arg(long, value_enum)]
     pub layers: Option<Layers>,
+    /// Make the image smaller, and say by what; it gets one layer
+    #[arg(long, value_parser = Slim::parser(), value_delimiter = ',', value_name = "PASS[,PASS]")]
+    pub slim: Vec<Slim>,
     /// Load the image into docker, or podman where no docker answers
     #[arg(long, conflicts_with = "output")]
     pub load: bool,
@@ -208,6 +211,9 @@ pub struct ConvertArgs {
     /// One layer, or the source's [default: flat for routeros and tar, keep for docker and oci]
     #[arg(long, value_enum)]
     pub layers: Option<Layers>,
+    /// Make the image smaller, and say by what; it gets one layer
+    #[arg(long, value_parser = Slim::parser(), value_delimiter = ',', value_name = "PASS[,PASS]")]
+    pub slim: Vec<Slim>,
     /// Load the image into docker, or podman where no docker answers
     #[arg(long, conflicts_with = "output")]
     pub load: bool,
@@ -338,6 +344,9 @@ pub struct CommitArgs {
     /// A Dockerfile instruction about the config: 'CMD ["/app"]', 'ENV A=1' …
     #[arg(short, long, value_name = "INSTRUCTION")]
     pub change: Vec<String>,
+    /// Put the command into a script of the image, for RouterOS' fields hold no argument with a space or quote
+    #[arg(long)]
+    pub bake_command: bool,
     /// Name of the image, NAME[:TAG] [default: the source's]
     #[arg(short, long, value_name = "NAME")]
     pub tag: Vec<String>,
@@ -454,8 +463,8 @@ pub struct RecipeArgs {
     #[arg(value_name = "ARCHIVE|docker://IMAGE")]
     pub source: String,
     /// RouterOS version that the script is for, such as 7.21; `universal` branches by version on the router
-    #[arg(long, default_value = "universal", value_name = "VERSION")]
-    pub routeros: String,
+    #[arg(long, value_name = "VERSION")]
+    pub routeros: Option<String>,
     /// What importing the script does; the word stands at its top
     #[arg(long, value_enum, default_value = "install", value_name = "ACTION")]
     pub action: RecipeAction,
@@ -468,7 +477,8 @@ pub struct RecipeArgs {
     /// The platform to choose where there are several
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
-    /// The router that it is for, by product name or code: picks the platform
+    /// The router that it is for, by product name, code or board name: picks the platform; `-` reads
+    /// `/system/resource/print` from standard input, and takes the version from it, too
     #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
     pub device: Option<String>,
     /// Slot of the disk to use, or `internal` [default: the router's only disk with ext4 or btrfs]
@@ -582,6 +592,9 @@ pub struct RecipeArgs {
     /// Delete the archive from the router once the container runs
     #[arg(long)]
     pub remove_archive: bool,
+    /// After an update keep the former container, stopped, until the next one: rollback can go back to it at any time
+    #[arg(long)]
+    pub keep_former: bool,
     /// A registry host that speaks plain HTTP, or HTTPS with a certificate nobody knows
     #[arg(long, value_name = "HOST[:PORT]")]
     pub insecure_registry: Vec<String>,
@@ -594,7 +607,7 @@ pub enum RecipeAction {
     Install,
     /// Replace the installed image by this one.
     Update,
-    /// After an update that broke off: the former container again.
+    /// The former container again: after an update that broke off, or one with --keep-former.
     Rollback,
     /// Remove all but the data.
     Uninstall,

@@ -28,6 +28,7 @@ use crate::{
     progress::{Mode, Progress},
     resolver::{self, SourceResolver},
     router::Router,
+    slim::Passes,
 };
 
 /// A Dockerfile may be this large, in bytes: far above any that a person wrote.
@@ -38,6 +39,7 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let name = base_name(&args.context);
     let output = Output::parse(args.output.as_deref(), &name).map_err(Failure::usage)?;
     let flags = Flags::read(args)?;
+    let passes = Passes::new(&args.slim, args.layers)?;
     if args.router.device.as_deref() == Some("-") && takes_stdin(args) {
         return Err(Failure::usage("standard input can be read for one thing only: the Dockerfile or --for"));
     }
@@ -100,7 +102,7 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let packing = Packing {
         output: &output,
         load: args.load,
-        layers: args.layers,
+        layers: passes.layers(args.layers),
         tags: &tags,
         tags_given: !args.tag.is_empty(),
         router: &router,
@@ -112,7 +114,8 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
         watch: &watch,
     };
     let config = ImageConfig { created: created(&lowered.config, &built), ..lowered.config.clone() };
-    let summary = packing.pack(&built.rootfs, &config, &lowered.platform)?;
+    let rootfs = passes.apply(&built.rootfs, &config, epoch, &strata, &progress, &watch)?;
+    let summary = packing.pack(&rootfs, &config, &lowered.platform)?;
     if args.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }

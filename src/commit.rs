@@ -13,6 +13,7 @@ use routerpack_sources::StoreKind;
 
 use crate::{
     args::{Cli, CommitArgs},
+    bake,
     failure::Failure,
     output::Output,
     pack,
@@ -30,10 +31,11 @@ pub fn commit(cli: &Cli, args: &CommitArgs) -> Result<ExitCode, Failure> {
     if let Some(author) = &args.author {
         config.author.clone_from(author);
     }
+    let files = args.changes.is_some() || args.bake_command;
     if args.message.is_some() || args.author.is_some() {
         let (author, comment) = (config.author.clone(), args.message.clone().unwrap_or_default());
         // Packing counts: a line is one of a layer as long as there are layers for it.
-        config.history.push(History { author, comment, empty_layer: args.changes.is_none(), ..History::default() });
+        config.history.push(History { author, comment, empty_layer: !files, ..History::default() });
     }
     let mut parts = source.rootfs.parts().to_vec();
     if let Some(path) = &args.changes {
@@ -55,5 +57,14 @@ pub fn commit(cli: &Cli, args: &CommitArgs) -> Result<ExitCode, Failure> {
             parts.extend_from_slice(changes.rootfs.parts());
         }
     }
-    pack::changed(&opener, &source, Rootfs::new(parts), &config, &output, &args.tag)
+    let mut script = None;
+    if args.bake_command {
+        let tree = opener.strata.tree(&Rootfs::new(parts.clone())).map_err(Failure::new)?;
+        let (stratum, dir) = bake::bake(&tree, &mut config)?;
+        parts.push(Part::Live(stratum));
+        script = Some(dir);
+    }
+    let packed = pack::changed(&opener, &source, Rootfs::new(parts), &config, &output, &args.tag);
+    drop(script);
+    packed
 }

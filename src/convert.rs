@@ -14,6 +14,7 @@ use crate::{
     pack::{self, Packing},
     progress::{Mode, Progress},
     router::Router,
+    slim::Passes,
     source::{Opener, Source},
 };
 
@@ -26,6 +27,7 @@ pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
     let router = Router::read(&args.router)?;
     let wanted = router.platform(args.platform.as_deref())?;
     let epoch = pack::epoch(None)?;
+    let passes = Passes::new(&args.slim, args.layers)?;
     if output.format == Format::Local && !args.load {
         machine::become_root()?; // its files get their owners
     }
@@ -39,11 +41,12 @@ pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
     opener.strata.tree(&source.rootfs).map_err(Failure::new)?;
 
     let watch = SignalWatch::start()?;
+    let rootfs = passes.apply(&source.rootfs, &source.config, epoch, &opener.strata, &progress, &watch)?;
     let tags = source.names(&args.tag);
     let packing = Packing {
         output: &output,
         load: args.load,
-        layers: args.layers,
+        layers: passes.layers(args.layers),
         tags: &tags,
         tags_given: !args.tag.is_empty(),
         router: &router,
@@ -54,7 +57,7 @@ pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
         progress: &progress,
         watch: &watch,
     };
-    let summary = packing.pack(&source.rootfs, &source.config, &source.platform)?;
+    let summary = packing.pack(&rootfs, &source.config, &source.platform)?;
     if args.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }

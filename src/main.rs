@@ -1,6 +1,7 @@
 //! The program: reads the command line, wires frontends, builder and targets, prints.
 
 mod args;
+mod bake;
 mod build;
 mod cat;
 mod check;
@@ -29,6 +30,7 @@ mod recipe;
 mod resolver;
 mod router;
 mod run;
+mod slim;
 mod source;
 mod template;
 mod verdict;

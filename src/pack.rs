@@ -108,7 +108,7 @@ impl Packing<'_> {
         // What was refused is not kept: it is looked at again, and refused again.
         let known = place.as_ref().and_then(|place| place.findings(cache));
         let known = known.filter(|found| found.iter().all(|f| refuse.is_none_or(|limit| f.severity < limit)));
-        let check = known.is_none().then(|| targets::Check { options: by, refuse });
+        let check = known.is_none().then_some(targets::Check { options: by, refuse });
         let mut stdout = std::io::stdout().lock();
         let request = targets::Request {
             format,

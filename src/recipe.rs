@@ -8,15 +8,16 @@ use std::{
     process::ExitCode,
 };
 
-use routerpack_graph::Platform;
 use routerpack_sources::{Image, PullPolicy, Reference, Store};
 use routerpack_targets::{
-    devices,
+    profile::Profile,
     recipe::{self, Action, Disk, Health, Mount, Options, Port, Protocol, Restart, Source, Subject, Subnet},
+    resource::Resource,
 };
 
 use crate::{
     args::{Cli, RecipeAction, RecipeArgs, RestartPolicy},
+    devices, explain,
     failure::Failure,
     machine,
 };
@@ -26,8 +27,12 @@ const INFLATION: u64 = 3;
 
 /// Makes it.
 pub fn recipe(cli: &Cli, args: &RecipeArgs) -> Result<ExitCode, Failure> {
-    let (subject, image_name) = subject(cli, args)?;
-    let options = options(args, &image_name)?;
+    let router = args.device.as_deref().map(devices::named).transpose()?;
+    let (subject, image_name) = subject(cli, args, router.as_ref())?;
+    let mut options = options(args, &image_name)?;
+    if args.routeros.is_none() {
+        options.routeros = router.and_then(|r| r.version);
+    }
     let made = recipe::generate(&subject, &options).map_err(Failure::new)?;
     let out = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.rsc", options.name)));
     if out == Path::new("-") {
@@ -80,13 +85,12 @@ fn sftp_word(text: &str) -> String {
 }
 
 /// The image, and a name for its container.
-fn subject(cli: &Cli, args: &RecipeArgs) -> Result<(Subject, String), Failure> {
+fn subject(cli: &Cli, args: &RecipeArgs, router: Option<&Resource>) -> Result<(Subject, String), Failure> {
     let cache = machine::cache_dir(cli)?;
     let config = machine::sources(&cache, &args.insecure_registry);
-    let wanted = match (&args.platform, &args.device) {
-        (Some(text), _) => Some(Platform::parse(text, &machine::platform()).map_err(Failure::usage)?),
-        (None, Some(device)) => devices::find(device).map_err(Failure::usage)?.platform(),
-        (None, None) => None,
+    let wanted = match router {
+        Some(router) => router.device.platform(),
+        None => machine::platform_named(args.platform.as_deref())?,
     };
     let (image, source, name) = match args.source.strip_prefix("docker://") {
         Some(text) => {
@@ -175,9 +179,9 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 fn options(args: &RecipeArgs, image: &str) -> Result<Options, Failure> {
     let mut o = Options::new(args.name.clone().unwrap_or_else(|| recipe::name_of(image)));
-    o.routeros = match args.routeros.as_str() {
-        "universal" => None,
-        text => Some(text.parse().map_err(Failure::usage)?),
+    o.routeros = match args.routeros.as_deref().map(explain::profile).transpose()? {
+        None | Some(Profile::Universal) => None,
+        Some(Profile::Version(version)) => Some(version),
     };
     o.action = match args.action {
         RecipeAction::Install => Action::Install,
@@ -247,7 +251,8 @@ fn options(args: &RecipeArgs, image: &str) -> Result<Options, Failure> {
             start_period: args.health_start_period,
         });
     }
-    (o.stop_time, o.privileged, o.remove_archive) = (args.stop_time, args.privileged, args.remove_archive);
+    (o.stop_time, o.privileged) = (args.stop_time, args.privileged);
+    (o.remove_archive, o.keep_former) = (args.remove_archive, args.keep_former);
     (o.logging, o.start_on_boot) = (!args.no_logging, !args.no_start_on_boot);
     Ok(o)
 }

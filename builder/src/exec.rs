@@ -19,7 +19,7 @@ use crate::{
     cache_mounts::{self, CacheMount},
     error::Cause,
     events::Task,
-    executor::{Executor, parse_platform},
+    executor::{Executor, platform_of},
     request::Secret,
     rootfs::{Part, Rootfs},
 };
@@ -32,7 +32,7 @@ const MAX_SECRET: u64 = 500 << 10;
 
 /// What of the executor shows inside a step, as `name=value` lines; see [`crate::keys`].
 pub fn facts(executor: &Executor, op: &pb::Op) -> Result<String, Cause> {
-    let platform = parse_platform(op, &executor.ground.host.platform);
+    let platform = platform_of(op, &executor.ground.host.platform);
     let emulation = executor.ground.emulation(&platform)?;
     let how = match &emulation {
         Emulation::None => "native".to_string(),
@@ -83,7 +83,7 @@ pub fn run(
     let root = executor.ground.root(&input, &temp)?;
 
     let mut step = Step::new(root, meta.args.clone());
-    let platform = parse_platform(op, &executor.ground.host.platform);
+    let platform = platform_of(op, &executor.ground.host.platform);
     step.emulation = executor.ground.emulation(&platform)?;
     warn(executor, &step.emulation, &platform)?;
     step.isolation = executor.ground.host.facts()?.isolation;

@@ -249,7 +249,7 @@ impl Executor<'_> {
 }
 
 /// The platform of an op; the machine's own where it names none.
-pub fn parse_platform(op: &pb::Op, host: &Platform) -> Platform {
+pub fn platform_of(op: &pb::Op, host: &Platform) -> Platform {
     op.platform.as_ref().map_or_else(|| host.clone(), Platform::from_pb)
 }
 

@@ -12,7 +12,7 @@ use routerpack_sources::{PullPolicy, Reference};
 
 use crate::{
     error::Cause,
-    executor::{Executor, parse_platform},
+    executor::{Executor, platform_of},
     request::Local,
     rootfs::{Part, Rootfs, StratumId},
 };
@@ -25,7 +25,7 @@ const MAX_DOWNLOAD: u64 = 16 << 30;
 
 /// The rootfs of a source.
 pub fn load(executor: &Executor, op: &pb::Op, source: &pb::SourceOp) -> Result<Rootfs, Cause> {
-    let platform = parse_platform(op, &executor.ground.host.platform);
+    let platform = platform_of(op, &executor.ground.host.platform);
     let (scheme, rest) = source
         .identifier
         .split_once("://")

@@ -2,7 +2,7 @@
 //!
 //! [`write()`] is the one door: a [`Request`] names the [`Format`], a [`Summary`] says what came out.
 //! [`devices`] knows which router takes which platform; [`check`] judges an archive for a router by [`rules`] and
-//! [`profile`]; [`diagnose`] knows what a router's log means. This crate reads a rootfs through its index
+//! [`profile`]; [`diagnose`] knows what a router's log means; [`slim`] makes a rootfs smaller. This crate reads a rootfs through its index
 //! only, knows no Dockerfile, no cache and no network, prints nothing and reads no clock.
 //!
 //! ```text
@@ -30,6 +30,7 @@ mod request;
 pub mod resource;
 pub mod rules;
 mod sink;
+pub mod slim;
 mod staged;
 mod tag;
 mod warning;

@@ -6,9 +6,9 @@
 use std::{fmt, str::FromStr};
 
 /// The first version that anything certain is known of.
-pub const OLDEST: Version = Version { major: 7, minor: 9, patch: 0 };
+pub const OLDEST: Version = Version::new(9, 0);
 /// The newest version that the data was gathered for.
-pub const NEWEST: Version = Version { major: 7, minor: 25, patch: 0 };
+pub const NEWEST: Version = Version::new(25, 0);
 
 /// A RouterOS version, `7.21.2`. Test versions (`7.25beta3`, `7.24rc1`) count as the version they lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +60,16 @@ impl Profile {
 }
 
 impl Version {
+    /// `7.MINOR.PATCH`.
+    pub const fn new(minor: u16, patch: u16) -> Self {
+        Self { major: 7, minor, patch }
+    }
+
+    /// One number that orders versions in a router's script: 72105 for 7.21.5.
+    pub fn code(self) -> u32 {
+        u32::from(self.major) * 10_000 + u32::from(self.minor) * 100 + u32::from(self.patch)
+    }
+
     /// `7.21.2 (stable)`, `v7.21.2`, `7.25beta3`.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim().trim_start_matches(['v', 'V']);
@@ -88,9 +98,19 @@ impl FromStr for Profile {
         if text.eq_ignore_ascii_case("universal") {
             return Ok(Profile::Universal);
         }
-        let shown = || text.chars().take(60).collect();
-        let version = Version::parse(text).filter(|v| v.major < 100).ok_or_else(|| InvalidProfile::Form(shown()))?;
-        if version < OLDEST { Err(InvalidProfile::TooOld(version)) } else { Ok(Profile::Version(version)) }
+        text.parse().map(Profile::Version)
+    }
+}
+
+/// As [`Version::parse`], but none that is before [`OLDEST`].
+impl FromStr for Version {
+    type Err = InvalidProfile;
+
+    fn from_str(text: &str) -> Result<Self, InvalidProfile> {
+        let known = |v: &Version| [v.major, v.minor, v.patch].iter().all(|part| *part < 100);
+        let form = || InvalidProfile::Form(text.chars().take(60).collect());
+        let version = Version::parse(text).filter(known).ok_or_else(form)?;
+        if version < OLDEST { Err(InvalidProfile::TooOld(version)) } else { Ok(version) }
     }
 }
 

@@ -79,7 +79,7 @@ fn wrong_wishes_are_refused_and_nothing_is_written() {
     let world = World::new();
     archive(&world);
     for (arguments, texts) in [
-        (&["--routeros", "7.8"][..], &["recipes begin at RouterOS 7.9"][..]),
+        (&["--routeros", "7.8"][..], &["the oldest version is 7.9"][..]),
         (&["--subnet", "10.0.0.0/31"], &["--subnet 10.0.0.0/31", "length of 8 to 29"]),
         (&["--name", "No Name"], &["can't name a container"]),
         (&["--cmd", "[\"a b\"]"], &["--cmd", "splits the field at spaces"]),
@@ -93,4 +93,42 @@ fn wrong_wishes_are_refused_and_nothing_is_written() {
         .unwrap()
         .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().contains(".rsc"));
     assert_eq!(scripts.count(), 0);
+}
+
+#[test]
+fn a_command_that_the_router_cannot_say_is_baked_into_the_image() {
+    let world = World::new();
+    world.write("ctx/Dockerfile", "FROM busybox\nENTRYPOINT [\"printf\", \"<%s>\"]\nCMD [\"a b; c\", \"it's\"]\n");
+    let context = world.base_context("busybox");
+    world.routerpack(["build", "-q", "-t", "odd:1", "-o", "odd.tar", "--build-context", &context, "ctx"]).success();
+    world.routerpack(["recipe", "odd.tar"]).success().says(&["--bake-command"]);
+    world.routerpack(["commit", "--bake-command", "odd.tar", "-o", "baked.tar"]).success();
+    let outcome = world.routerpack(["recipe", "baked.tar", "-o", "baked.rsc"]).success();
+    assert!(!outcome.stderr.contains("--bake-command"), "{outcome}");
+    let script = fs::read_to_string(world.path("baked.rsc")).unwrap();
+    assert!(script.contains("entrypoint=\\\"/routerpack-command\\\""), "{script}");
+    let entry = &Archive::read(&world.path("baked.tar")).entries()["routerpack-command"];
+    assert_eq!((entry.mode & 0o7777, entry.uid), (0o755, 0));
+    assert_eq!(world.routerpack(["run", "baked.tar"]).success().text(), "<a b; c><it's>");
+    world.routerpack(["commit", "--bake-command", "baked.tar"]).failure().says(&["already"]);
+    // without a shell there is nothing to bake it into
+    world.write("bare/app", "x");
+    world.routerpack(["commit", "--bake-command", "-c", "CMD [\"/app\"]", "./bare"]).failure().says(&["/bin/sh"]);
+}
+
+#[test]
+fn the_version_and_platform_come_from_the_routers_own_print() {
+    let world = World::new();
+    archive(&world);
+    world.write(
+        "router.txt",
+        "  version: 7.21.3 (stable)\n  architecture-name: arm64\n  cpu: ARM64\n  board-name: RB5009UG+S+\n",
+    );
+    let stdin = fs::File::open(world.path("router.txt")).unwrap();
+    let mut command = world.command();
+    run(command.args(["recipe", "--for", "-", "--keep-former", "web.tar"]).stdin(stdin)).success();
+    let script = fs::read_to_string(world.path("web.rsc")).unwrap();
+    assert!(script.contains("RouterOS 7.21.2 and newer, before 7.22"), "{script}");
+    assert!(script.contains("the former container is kept"), "{script}");
+    world.routerpack(["recipe", "--for", "hex", "web.tar"]).failure().says(&["RB750Gr3", "E50UG"]);
 }

@@ -39,10 +39,7 @@ fn faulty(world: &World) {
     world.write("ctx/app", fs::read("/bin/true").unwrap());
     fs::hard_link(world.path("ctx/app"), world.path("ctx/also")).unwrap();
     world.write("ctx/start", "#!/bin/none\nip addr show eth0\n");
-    world.write(
-        "ctx/Dockerfile",
-        "FROM scratch\nCOPY --chmod=755 . /bin/\nUSER nobody\nENTRYPOINT [\"/bin/start\"]\n",
-    );
+    world.write("ctx/Dockerfile", "FROM scratch\nCOPY --chmod=755 . /bin/\nUSER nobody\nENTRYPOINT [\"/bin/start\"]\n");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 pub mod archive;
 pub mod leftovers;
 pub mod registry;
+pub mod tiny_elf;
 pub mod world;
 
 use std::path::{Path, PathBuf};

@@ -1,8 +1,9 @@
 //! What the image starts: there, executable, spelled so that a router can start it.
 
+use routerpack_graph::ImageConfig;
 use routerpack_rootfs::{Entry, Kind, ResolveError, Tree, path};
 
-use super::{Subject, report::Findings};
+use super::{Subject, programs, report::Findings};
 use crate::{profile::Version, rules::Severity};
 
 /// Where commands are looked for when the image sets no PATH (Docker's default).
@@ -46,9 +47,16 @@ pub(super) fn check(subject: &Subject, findings: &mut Findings) -> Option<Start>
             format!("the command's word `{}` can't be spelled in entrypoint= or cmd=", shown(word.as_bytes())),
         );
     }
-    let path = config.env.iter().find_map(|e| e.strip_prefix("PATH=")).unwrap_or(PATH);
-    match locate(subject.tree, first.as_bytes(), path, &config.working_dir) {
-        Located::Found(entry) => Some(follow(subject, entry, path, findings)),
+    let search = search(subject.config);
+    match locate(subject.tree, first.as_bytes(), search, &config.working_dir) {
+        Located::Found(entry) => {
+            let chain = follow(subject.tree, entry, search);
+            if let Some((script, name)) = chain.missing {
+                let place = format!("/{}", path::show(&script));
+                findings.add("shebang", place, format!("the script's interpreter {name} is not in the image"));
+            }
+            Some(Start { files: chain.files })
+        }
         Located::Missing => {
             let place = if first.contains('/') { "is not in the image" } else { "is in no directory of PATH" };
             findings.add("command-missing", "", format!("the command `{}` {place}", shown(first.as_bytes())));
@@ -61,14 +69,21 @@ pub(super) fn check(subject: &Subject, findings: &mut Findings) -> Option<Start>
     }
 }
 
-enum Located<'a> {
+/// Where commands of an image are looked for: its PATH, or Docker's default.
+pub(crate) fn search(config: &ImageConfig) -> &str {
+    config.config.env.iter().find_map(|e| e.strip_prefix("PATH=")).unwrap_or(PATH)
+}
+
+/// What a command's name leads to.
+pub(crate) enum Located<'a> {
     Found(&'a Entry),
     Missing,
+    /// Why it can't be started.
     Unfit(&'static str),
 }
 
 /// The file that `execvp` would take.
-fn locate<'a>(tree: &'a Tree, name: &[u8], search: &str, cwd: &str) -> Located<'a> {
+pub(crate) fn locate<'a>(tree: &'a Tree, name: &[u8], search: &str, cwd: &str) -> Located<'a> {
     if name.contains(&b'/') {
         let absolute = if name.starts_with(b"/") { name.to_vec() } else { [cwd.as_bytes(), b"/", name].concat() };
         return executable(tree, &absolute);
@@ -100,25 +115,32 @@ fn executable<'a>(tree: &'a Tree, asked: &[u8]) -> Located<'a> {
     }
 }
 
+/// A program's files.
+pub(crate) struct Chain {
+    /// The file itself, then its interpreter if it is a script, and so on. Clean paths.
+    pub files: Vec<Vec<u8>>,
+    /// The script whose interpreter is not there, and that one's name for messages.
+    pub missing: Option<(Vec<u8>, String)>,
+}
+
 /// From a script to its interpreter, as the kernel goes.
-fn follow(subject: &Subject, entry: &Entry, search: &str, findings: &mut Findings) -> Start {
-    let mut files = vec![entry.path.to_vec()];
+pub(crate) fn follow(tree: &Tree, entry: &Entry, search: &str) -> Chain {
+    let mut chain = Chain { files: vec![entry.path.to_vec()], missing: None };
     let mut current = entry;
     for _ in 0..MAX_SCRIPTS {
-        let Some(line) = subject.programs.scripts.get(&*current.path) else { break };
-        let place = format!("/{}", path::show(&current.path));
-        match interpreter(subject.tree, line, search) {
+        let Some(line) = programs::first_line(tree, current) else { break };
+        match interpreter(tree, &line, search) {
             Interpreter::Found(next) => {
-                files.push(next.path.to_vec());
+                chain.files.push(next.path.to_vec());
                 current = next;
             }
             Interpreter::Missing(name) => {
-                findings.add("shebang", place, format!("the script's interpreter {name} is not in the image"));
+                chain.missing = Some((current.path.to_vec(), name));
                 break;
             }
         }
     }
-    Start { files }
+    chain
 }
 
 pub(super) enum Interpreter<'a> {

@@ -13,7 +13,7 @@
 
 mod archive;
 mod binaries;
-mod command;
+pub(crate) mod command;
 mod digests;
 mod entries;
 mod fix;

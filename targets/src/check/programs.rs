@@ -13,7 +13,7 @@ use routerpack_rootfs::{Content, Entry, Index, Kind, Tree};
 use crate::elf::{self, Facts};
 
 /// Linux reads this much of a script's first line (BINPRM_BUF_SIZE).
-const FIRST_LINE: usize = 256;
+const FIRST_LINE: u64 = 256;
 
 /// Programs, libraries and scripts by their clean paths.
 #[derive(Debug, Default)]
@@ -49,12 +49,8 @@ impl Programs {
     }
 
     fn look(&mut self, entry: &Entry, content: &Content) -> io::Result<()> {
-        let mut start = Vec::new();
-        if content.len < 3 {
-            return Ok(()); // too short for either, and many files are empty
-        }
-        content.reader().take(FIRST_LINE as u64).read_to_end(&mut start)?;
-        if let Some(line) = first_line(&start) {
+        let start = start_of(content)?;
+        if let Some(line) = script_line(&start) {
             if entry.mode & 0o111 != 0 {
                 self.scripts.insert(entry.path.to_vec(), line.to_vec());
             }
@@ -99,8 +95,20 @@ fn copy<T: Clone>(map: &mut BTreeMap<Vec<u8>, T>, of: &[u8], to: &[u8]) {
     }
 }
 
-/// The first line of a script after `#!`, given the file's start; `None` for what is no script.
-pub(crate) fn first_line(start: &[u8]) -> Option<&[u8]> {
-    let line = start[..start.len().min(FIRST_LINE)].strip_prefix(b"#!")?;
-    Some(line.split(|b| *b == b'\n').next().unwrap_or_default())
+/// The first line of a script after `#!`; `None` for what is no script, or can't be read.
+pub(crate) fn first_line(tree: &Tree, entry: &Entry) -> Option<Vec<u8>> {
+    let start = start_of(&tree.content(entry).ok()?).ok()?;
+    script_line(&start).map(<[u8]>::to_vec)
+}
+
+fn start_of(content: &Content) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    if content.len > 2 {
+        content.reader().take(FIRST_LINE).read_to_end(&mut start)?; // shorter is no script, and many files are empty
+    }
+    Ok(start)
+}
+
+fn script_line(start: &[u8]) -> Option<&[u8]> {
+    start.strip_prefix(b"#!")?.split(|b| *b == b'\n').next()
 }

@@ -113,7 +113,7 @@ pub(crate) fn read(content: &Content) -> io::Result<Option<Result<Facts, String>
     if !matches!(kind, 2 | 3) {
         return Ok(None); // object files and kernel modules are data here
     }
-    let data = ReadCache::new(Window { content, at: 0 });
+    let data = ReadCache::new(Window::new(content));
     let facts = match start[4] {
         2 => facts::<elf::FileHeader64<Endianness>, _>(&data),
         _ => facts::<elf::FileHeader32<Endianness>, _>(&data),
@@ -122,9 +122,15 @@ pub(crate) fn read(content: &Content) -> io::Result<Option<Result<Facts, String>
 }
 
 /// A file's bytes as `object` wants to read them.
-struct Window<'a> {
+pub(crate) struct Window<'a> {
     content: &'a Content,
     at: u64,
+}
+
+impl<'a> Window<'a> {
+    pub fn new(content: &'a Content) -> Self {
+        Self { content, at: 0 }
+    }
 }
 
 impl Read for Window<'_> {

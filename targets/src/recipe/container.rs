@@ -2,7 +2,8 @@
 
 use routerpack_graph::image::RunConfig;
 
-use super::{Health, Names, Options, Source, Subject, Version, quote::quote};
+use super::{Health, Names, Options, Source, Subject, quote::quote};
+use crate::profile::Version;
 
 /// A command and what of the wishes it can't say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,11 @@ pub fn spelled(argv: &[String]) -> Option<String> {
     plain.then(|| argv.join(" "))
 }
 
+/// What is said on versions that may not take such a command from the image.
+pub const UNSPELLABLE: &str = "the image's command has spaces or quotes inside an argument, which entrypoint= and cmd= \
+     can't hold, and RouterOS 7.22 and newer may not take it from the image: if the log says `no command specified`, put \
+     it into a script of the image: routerpack commit --bake-command ARCHIVE";
+
 /// Entrypoint and arguments: the image's, unless the options say other ones.
 pub fn argv<'a>(config: &'a RunConfig, options: &'a Options) -> (&'a [String], &'a [String]) {
     let entrypoint = options.entrypoint.as_deref().unwrap_or(&config.entrypoint);
@@ -50,7 +56,7 @@ struct Words {
 }
 
 impl Words {
-    fn at_least(&self, minor: u32, patch: u32) -> bool {
+    fn at_least(&self, minor: u16, patch: u16) -> bool {
         self.version >= Version::new(minor, patch)
     }
 
@@ -67,7 +73,7 @@ impl Words {
     }
 
     /// An argument of newer versions; older ones say that it is missing.
-    fn since(&mut self, (minor, patch): (u32, u32), name: &'static str, value: &str) {
+    fn since(&mut self, (minor, patch): (u16, u16), name: &'static str, value: &str) {
         match self.at_least(minor, patch) {
             true => self.text(name, value),
             false => self.lacks(name, &Version::new(minor, patch).to_string()),
@@ -123,12 +129,7 @@ impl Words {
                     }
                 }
             }
-            _ if self.at_least(22, 0) => self.missing.push(
-                "the image's command has spaces or quotes inside an argument, which entrypoint= and cmd= can't \
-                 hold, and 7.22 and newer may not take it from the image: if the log says `no command specified`, \
-                 put the command into a script of the image"
-                    .into(),
-            ),
+            _ if self.at_least(22, 0) => self.missing.push(UNSPELLABLE.into()),
             _ => (),
         }
         for (name, value) in [("user", &options.user), ("workdir", &options.workdir)] {

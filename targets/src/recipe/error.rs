@@ -1,7 +1,5 @@
 //! Why there is no recipe.
 
-use super::version::BadVersion;
-
 /// Why there is no recipe. Nothing secret is in the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -10,9 +8,6 @@ pub enum Error {
         "`{0}` can't name a container: use 1 to 32 lower-case letters, digits and `-`, beginning with a letter or digit"
     )]
     Name(String),
-    /// A version without recipes.
-    #[error(transparent)]
-    Version(#[from] BadVersion),
     /// An option's value has no place in a script.
     #[error("{option}: {reason}")]
     Value {

@@ -16,6 +16,7 @@
 //!
 //! Values reach the script through [`quote()`] only.
 
+mod band;
 mod container;
 mod error;
 mod names;
@@ -23,15 +24,16 @@ mod network;
 mod options;
 mod quote;
 mod validate;
-mod version;
 
 use routerpack_graph::ImageConfig;
 
+use crate::profile::{OLDEST, Version};
+
+pub use band::{BANDS, NEWEST, Range};
 pub use error::Error;
 pub use names::name_of;
 pub use options::{Action, Disk, Health, Mount, Options, Port, Protocol, Restart, Source, Subject, Subnet};
 pub use quote::quote;
-pub use version::{BANDS, BadVersion, NEWEST, OLDEST, Range, Version};
 
 use names::{DATA, Names, ROOTS};
 use quote::fill;
@@ -113,6 +115,12 @@ impl Maker<'_> {
             true => "    :if ([:len $routerpackFile] > 0) do={ /file/remove [/file/find where name=$routerpackFile] }",
             false => "",
         };
+        let former = match self.options.keep_former {
+            true => {
+                "        $routerpackEnd id=($row->\".id\") remove=\"no\"\n        /container/set ($row->\".id\") start-on-boot=no\n        :put \"routerpack: the former container is kept, stopped: the action rollback starts it again\""
+            }
+            false => "        $routerpackEnd id=($row->\".id\") remove=\"yes\"",
+        };
         let (ipv6_rules, ipv6_addresses) = match self.options.subnet6 {
             Some(_) => (
                 format!("    /ipv6/firewall/filter/remove [/ipv6/firewall/filter/find where comment={tag}]"),
@@ -134,6 +142,8 @@ impl Maker<'_> {
             ("DATA", &data[1..data.len() - 1]),
             ("ADD", &self.add()),
             ("REMOVE_ARCHIVE", remove),
+            ("FORMER", former),
+            ("BOOT", if self.options.start_on_boot { "yes" } else { "no" }),
             ("IPV6", &ipv6_rules),
             ("IPV6_BRIDGE", ipv6_addresses),
         ];
@@ -301,6 +311,10 @@ impl Maker<'_> {
             if self.options.subnet6.is_some() && range.first < Version::new(11, 0) {
                 notes.push("IPv6 of a container needs RouterOS 7.11".into());
             }
+        }
+        let (entrypoint, cmd) = container::argv(&self.subject.config.config, self.options);
+        if self.range.is_none() && (container::spelled(entrypoint).is_none() || container::spelled(cmd).is_none()) {
+            notes.push(container::UNSPELLABLE.into());
         }
         for port in &self.options.ports {
             if matches!(port.outside, 22 | 53 | 80 | 443 | 8291) {

@@ -9,9 +9,10 @@
 use std::net::Ipv6Addr;
 
 use super::{
-    Maker, Port, Version,
+    Maker, Port,
     quote::{fill, quote},
 };
+use crate::profile::Version;
 
 impl Maker<'_> {
     pub(super) fn network(&self, tag: &str) -> String {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use routerpack_graph::{Digest, ImageConfig};
 
-use super::Version;
+use crate::profile::Version;
 
 /// The image that a recipe installs.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ pub enum Action {
     Install,
     /// Replace the installed image by this one.
     Update,
-    /// End an update that broke off: the former container again.
+    /// The former container again: after an update that broke off, or one that kept it.
     Rollback,
     /// Remove all but the data.
     Uninstall,
@@ -248,6 +248,8 @@ pub struct Options {
     pub start_on_boot: bool,
     /// The archive is deleted once the container runs.
     pub remove_archive: bool,
+    /// An update leaves the former container there, stopped, until the next update.
+    pub keep_former: bool,
     /// Bytes of the disk to leave free; `None`: 256 MiB on a disk, 16 MiB of internal flash.
     pub reserve: Option<u64>,
 }
@@ -288,6 +290,7 @@ impl Options {
             logging: true,
             start_on_boot: true,
             remove_archive: false,
+            keep_former: false,
             reserve: None,
         }
     }

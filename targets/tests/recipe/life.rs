@@ -41,7 +41,7 @@ fn on_each_version(life: impl Fn(Router, Options)) {
     for version in trees.keys() {
         for routeros in [None, Some(version.parse().unwrap())] {
             let mut o = everything("web");
-            o.remove_archive = false;
+            (o.remove_archive, o.keep_former) = (false, false);
             o.routeros = routeros;
             life(Router::new(version, version).unwrap(), o);
         }
@@ -178,6 +178,52 @@ fn an_update_that_broke_off_rolls_back_or_begins_anew() {
         let why = go(&mut again, &two, &o, Action::Rollback).unwrap_err();
         assert!(why.contains("no former container"), "{why}");
         assert_eq!(containers(&again), is(&two, "running"));
+    });
+}
+
+#[test]
+fn a_former_container_that_is_kept_comes_back_at_any_time() {
+    on_each_version(|mut router, mut o| {
+        o.keep_former = true;
+        let [one, two, three] = ["one", "two", "three"].map(subject);
+        for s in [&one, &two, &three] {
+            upload(&mut router, s, "web", Behaviour::Runs);
+        }
+        go(&mut router, &one, &o, Action::Install).unwrap();
+        go(&mut router, &two, &o, Action::Update).unwrap();
+        let pair = |a: (&Subject, &str), b: (&Subject, &str)| [is(a.0, a.1), is(b.0, b.1)].concat();
+        assert_eq!(containers(&router), pair((&one, "stopped"), (&two, "running")));
+        let boots =
+            |r: &Router| r.tagged("/container", TAG).iter().map(|c| c["start-on-boot"].string()).collect::<Vec<_>>();
+        assert_eq!(boots(&router), ["false", "true"]);
+        // The same again changes nothing, and a failed update harms neither that runs.
+        let before = router.state();
+        go(&mut router, &two, &o, Action::Update).unwrap();
+        assert_eq!(router.state(), before);
+
+        let mut back = router.clone();
+        go(&mut back, &two, &o, Action::Rollback).unwrap();
+        assert_eq!((containers(&back), boots(&back)), (is(&one, "running"), vec!["true".to_string()]));
+        go(&mut back, &two, &o, Action::Update).unwrap();
+        assert_eq!(containers(&back), pair((&one, "stopped"), (&two, "running")));
+
+        let mut stopped = router.clone();
+        stopped.menus.get_mut("/container").unwrap()[1].insert("_state".into(), Value::text("stopped"));
+        for router in [&mut router, &mut stopped] {
+            go(router, &three, &o, Action::Update).unwrap();
+            assert_eq!(
+                containers(router),
+                pair((&two, "stopped"), (&three, "running")),
+                "one former is kept, the newest"
+            );
+        }
+        let broken = subject("broken");
+        upload(&mut router, &broken, "web", Behaviour::Broken);
+        let why = go(&mut router, &broken, &o, Action::Update).unwrap_err();
+        assert!(why.contains("former container is back"), "{why}");
+        assert_eq!(containers(&router), is(&three, "running"));
+        go(&mut router, &three, &o, Action::Uninstall).unwrap();
+        assert!(containers(&router).is_empty());
     });
 }
 

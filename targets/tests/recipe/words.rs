@@ -46,6 +46,7 @@ pub fn everything(name: &str) -> Options {
     o.stop_time = Some(20);
     o.privileged = true;
     o.remove_archive = true;
+    o.keep_former = true;
     o
 }
 
@@ -171,6 +172,8 @@ fn an_argv_with_spaces_is_left_to_the_image() {
         assert!(!recipe.script.contains(" entrypoint=\"") && !recipe.script.contains(" cmd=\""));
         assert_eq!(recipe.notes.iter().any(|n| n.contains("no command specified")), said, "{version}");
     }
+    o.routeros = None;
+    assert!(recipe(&s, &o).notes.iter().any(|n| n.contains("--bake-command")));
 }
 
 #[test]

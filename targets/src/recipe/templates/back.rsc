@@ -1,4 +1,4 @@
-# 5. Back to the former container, after an update that broke off.
+# 5. Back to the former container, after an update that broke off or kept it.
 {
   :global routerpackAction
   :global routerpackState
@@ -9,13 +9,17 @@
       :if ([:typeof [:find ("" . ($row->"root-dir")) %ROOT_NAME%]] != "num") do={ :set old ($row->".id") }
     }
     :if ([:len $old] = 0) do={
-      :error "routerpack: there is no former container of %NAME%: import the recipe of the image that you want, with the action update"
+      :error "routerpack: there is no former container of %NAME%: import the recipe of the image that you want, with the action update; updates keep the former one if the recipe is made with --keep-former"
     }
     :foreach row in=[/container/print detail as-value where comment=%TAG%] do={
       :if ([:typeof [:find ("" . ($row->"root-dir")) %ROOT_NAME%]] = "num") do={ $routerpackEnd id=($row->".id") remove="yes" }
     }
     :foreach row in=[/container/print detail as-value where comment=%TAG%] do={
-      :if ((("" . ($row->".id")) = ("" . $old)) and ([$routerpackState row=$row] != "running")) do={ /container/start $old }
+      :if ((("" . ($row->".id")) = ("" . $old)) and ([$routerpackState row=$row] != "running")) do={
+        /container/start $old
+        # An update with --keep-former takes it away.
+        :do { /container/set $old start-on-boot=%BOOT% } on-error={}
+      }
     }
     :put "routerpack: the former container of %NAME% is back"
   }

@@ -10,12 +10,18 @@
     :local fresh ""
     :local state ""
     :local old ""
+    :local former ""
     :foreach row in=[/container/print detail as-value where comment=%TAG%] do={
       :if ([:typeof [:find ("" . ($row->"root-dir")) %ROOT_NAME%]] = "num") do={
         :set fresh ($row->".id")
         :set state [$routerpackState row=$row]
       } else={
-        :set old ($row->".id")
+        # Beside a kept one: the one that runs, else the newer.
+        :local here [$routerpackState row=$row]
+        :if (($here = "running") or ($former != "running")) do={
+          :set old ($row->".id")
+          :set former $here
+        }
       }
     }
     :if (([:len $fresh] = 0) and ([:len $old] > 0) and ($routerpackAction = "install")) do={
@@ -32,6 +38,10 @@
     :if ([:len $fresh] > 0) do={
       :put "routerpack: %NAME% is installed from this image already"
     } else={
+      # One that an earlier update kept makes room.
+      :foreach row in=[/container/print detail as-value where comment=%TAG%] do={
+        :if ((("" . ($row->".id")) != ("" . $old)) and ([$routerpackState row=$row] != "running")) do={ $routerpackEnd id=($row->".id") remove="yes" }
+      }
       :local why ""
       :local image ""
 %ADD%
@@ -83,7 +93,9 @@
       :put "routerpack: %NAME% runs"
     }
     :foreach row in=[/container/print detail as-value where comment=%TAG%] do={
-      :if ([:typeof [:find ("" . ($row->"root-dir")) %ROOT_NAME%]] != "num") do={ $routerpackEnd id=($row->".id") remove="yes" }
+      :if ([:typeof [:find ("" . ($row->"root-dir")) %ROOT_NAME%]] != "num") do={
+%FORMER%
+      }
     }
 %REMOVE_ARCHIVE%
   }

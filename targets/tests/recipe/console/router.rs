@@ -222,6 +222,11 @@ impl Router {
                 };
                 Ok(item.get(&property.string()).cloned().unwrap_or(Value::Nothing))
             }
+            "set" if !self.singles.contains_key(menu) => {
+                let at = self.index(menu, &ids)?;
+                self.menus.entry(menu.into()).or_default()[at].extend(named);
+                Ok(Value::Nothing)
+            }
             "set" => {
                 let single = self.singles.get_mut(menu).ok_or(Failure::Bug(format!("{word} is not for lists")))?;
                 single.extend(named);
