@@ -44,6 +44,9 @@ pub enum Command {
     Cat(CatArgs),
     /// Show what changed between two images, files and config
     Diff(DiffArgs),
+    /// Show where an image's bytes are: by directory, by package, the biggest files, duplicates
+    #[command(after_help = SIZE_JSON)]
+    Size(SizeArgs),
     /// Copy files into an archive or out of an image
     Cp(CpArgs),
     /// Make a new archive of an image and changes to its files or config
@@ -74,6 +77,16 @@ Exit codes:
   1  warnings, with --strict
   2  errors, or an archive that can't be read or mended
 `routerpack explain RULE` tells more about a finding.";
+
+const SIZE_JSON: &str = "\
+Members of --format (bytes of content; hard links count once, under their first name):
+  source, platform, bytes, files
+  tree        name, path, bytes, files, children: biggest first, down to --depth
+  packages    manager, name, version, architecture, installed, bytes, files
+  unowned     bytes, files of no package
+  biggest     path, bytes: as many as --top says
+  duplicates  saved, groups: bytes, saved, paths
+  device      with --for: name, code, flash, free, needed";
 
 const OUTPUT_HELP: &str = "\
 Where and in which form the result goes: `type=routeros|docker|oci|tar|local,dest=PATH`, or just a PATH.
@@ -311,6 +324,32 @@ pub struct DiffArgs {
     /// Which of the source's platforms [default: this machine's, or the only one there is]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
+}
+
+/// `routerpack size`
+#[derive(Debug, Args)]
+pub struct SizeArgs {
+    /// An image: a PATH, a name in a registry, docker-daemon:NAME … (see `routerpack convert --help`)
+    pub source: String,
+    /// Levels of directories that are shown
+    #[arg(long, value_name = "N", default_value = "2")]
+    pub depth: usize,
+    /// Lines of each directory and list; the rest is summed up
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub top: usize,
+    /// `json`, or a text with fields: `{{.bytes}}`, `{{json .packages}}`
+    #[arg(short, long, value_name = "json|TEXT")]
+    pub format: Option<String>,
+    /// Write a page with a treemap, for a browser, in place of the text
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Which of the source's platforms [default: this machine's, or the only one there is]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+    /// The router, by product name, code or board name: picks the platform, and says whether it fits; `-` reads
+    /// `/system/resource/print` from standard input
+    #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
+    pub device: Option<String>,
 }
 
 /// `routerpack cp`

@@ -86,7 +86,7 @@ fn side(text: &str) -> Side<'_> {
 }
 
 /// Out of the image: into an existing directory under its own name, else under the given one. Files become the
-/// user's own. `-` writes a tar to standard output.
+/// user's own, unless owners are to be kept. `-` writes a tar to standard output.
 fn take_out(opener: &Opener, tree: &Tree, asked: &str, to: &str, args: &CpArgs) -> Result<ExitCode, Failure> {
     let only_content = asked.ends_with("/.") || asked == "." || asked.trim_matches('/').is_empty();
     let follow = args.follow_link || asked.ends_with('/') || only_content;
@@ -99,40 +99,21 @@ fn take_out(opener: &Opener, tree: &Tree, asked: &str, to: &str, args: &CpArgs) 
     // What a link points to keeps the link's name.
     let own = tree.resolve(asked.as_bytes(), false).map_err(Failure::new)?;
     let name = path::split(&own).map_or(&own[..], |(_, name)| name);
-    let config = routerpack_graph::ImageConfig::default();
-    let spool = opener.strata.cache().path("tmp");
-    let write = |part: &Tree, format, dest| {
-        if let (Format::Local, targets::Dest::Path(dir)) = (format, &dest) {
-            let written = targets::local::write(part, dir, None, args.archive, &mut |_, _| ControlFlow::Continue(()));
-            return written.map(|_| ExitCode::SUCCESS).map_err(Failure::new);
-        }
-        let image = targets::Image { tree: part, config: &config, layers: &[] };
-        let request = targets::Request {
-            format,
-            dest,
-            tags: &[],
-            layers: targets::Layers::Flat,
-            epoch: None,
-            compression: targets::Compression::None,
-            spool: &spool,
-            check: None,
-            sync: false,
-        };
-        targets::write(&image, request, &mut |_, _| ControlFlow::Continue(()))
-            .map(|_| ExitCode::SUCCESS)
-            .map_err(Failure::new)
-    };
     if to == "-" {
         let part = tree.subtree(&from, if only_content { b"" } else { name });
-        return write(&part, Format::Tar, targets::Dest::Stream(&mut io::stdout().lock()));
+        return stream(&part, &opener.strata.cache().path("tmp"));
     }
+    let write = |part: &Tree, dir: &Path| {
+        let written = targets::local::write(part, dir, None, args.archive, &mut |_, _| ControlFlow::Continue(()));
+        written.map(|_| ExitCode::SUCCESS).map_err(Failure::new)
+    };
     let dest = Path::new(to);
     if dest.is_dir() {
         let part = tree.subtree(&from, if is_dir && only_content { b"" } else { name });
-        return write(&part, Format::Local, targets::Dest::Path(dest));
+        return write(&part, dest);
     }
     if is_dir && !dest.exists() {
-        return write(&tree.subtree(&from, b""), Format::Local, targets::Dest::Path(dest));
+        return write(&tree.subtree(&from, b""), dest);
     }
     if is_dir {
         return Err(Failure::new(format!("{asked} is a directory, and {to} is a file")));
@@ -144,7 +125,27 @@ fn take_out(opener: &Opener, tree: &Tree, asked: &str, to: &str, args: &CpArgs) 
     if !parent.is_dir() {
         return Err(Failure::new(format!("there is no directory {}", parent.display())));
     }
-    write(&tree.subtree(&from, file.as_bytes()), Format::Local, targets::Dest::Path(parent))
+    write(&tree.subtree(&from, file.as_bytes()), parent)
+}
+
+/// A tar on standard output.
+fn stream(tree: &Tree, spool: &Path) -> Result<ExitCode, Failure> {
+    let config = routerpack_graph::ImageConfig::default();
+    let image = targets::Image { tree, config: &config, layers: &[] };
+    let request = targets::Request {
+        format: Format::Tar,
+        dest: targets::Dest::Stream(&mut io::stdout().lock()),
+        tags: &[],
+        layers: targets::Layers::Flat,
+        epoch: None,
+        compression: targets::Compression::None,
+        spool,
+        check: None,
+        sync: false,
+    };
+    targets::write(&image, request, &mut |_, _| ControlFlow::Continue(()))
+        .map(|_| ExitCode::SUCCESS)
+        .map_err(Failure::new)
 }
 
 /// Into the image: what a tar on standard input holds, into a directory that is there. Owners are the tar's.

@@ -30,6 +30,7 @@ mod recipe;
 mod resolver;
 mod router;
 mod run;
+mod size;
 mod slim;
 mod source;
 mod template;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Ls(args) => ls::ls(&cli, args),
         Command::Cat(args) => cat::cat(&cli, args),
         Command::Diff(args) => diff::diff(&cli, args),
+        Command::Size(args) => size::size(&cli, args),
         Command::Cp(args) => cp::cp(&cli, args),
         Command::Commit(args) => commit::commit(&cli, args),
         Command::Run(args) => run::run(&cli, args),

@@ -2,8 +2,9 @@
 //!
 //! [`write()`] is the one door: a [`Request`] names the [`Format`], a [`Summary`] says what came out.
 //! [`devices`] knows which router takes which platform; [`check`] judges an archive for a router by [`rules`] and
-//! [`profile`]; [`diagnose`] knows what a router's log means; [`slim`] makes a rootfs smaller. This crate reads a rootfs through its index
-//! only, knows no Dockerfile, no cache and no network, prints nothing and reads no clock.
+//! [`profile`]; [`diagnose`] knows what a router's log means; [`size`] tells where an image's bytes are, [`packages`] which
+//! package they are of, and [`slim`] makes a rootfs smaller. This crate reads a rootfs through its index only, knows no
+//! Dockerfile, no cache and no network, prints nothing and reads no clock.
 //!
 //! ```text
 //!  Tree ──► layer (tar members) ──► sink (write + sha256) ──► docker archive, OCI archive, tar
@@ -23,6 +24,7 @@ mod layer;
 pub mod local;
 mod oci_archive;
 mod output;
+pub mod packages;
 mod pass;
 pub mod profile;
 pub mod recipe;
@@ -30,6 +32,7 @@ mod request;
 pub mod resource;
 pub mod rules;
 mod sink;
+pub mod size;
 pub mod slim;
 mod staged;
 mod tag;

@@ -15,6 +15,7 @@ mod platforms;
 mod recipe;
 mod registry;
 mod run;
+mod size;
 mod slim;
 mod users;
 mod verbs;

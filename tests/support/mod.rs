@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod archive;
+pub mod browser;
 pub mod leftovers;
 pub mod registry;
 pub mod tiny_elf;
@@ -18,6 +19,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 pub use archive::Archive;
+pub use browser::Browser;
 pub use registry::Registry;
 pub use world::{User, World};
 

@@ -42,6 +42,7 @@ use image::Described;
 pub(crate) use programs::Programs;
 use report::Findings;
 pub use report::{Finding, Report, sarif};
+pub use size::{likely_free, peak};
 
 /// Where an archive comes from.
 pub enum Source<'a> {

@@ -12,13 +12,23 @@ fn reserve(disk: u64) -> u64 {
     (256 * MIB).min(disk / 8)
 }
 
+/// Most bytes that an import takes: the archive, and its content twice.
+pub fn peak(archive: u64, unpacked: u64) -> u64 {
+    archive.saturating_add(unpacked.saturating_mul(2))
+}
+
+/// Bytes of a flash that may be free: RouterOS itself takes a quarter or so of 128 MB; of 16 MB nearly all.
+pub fn likely_free(flash: u64) -> u64 {
+    flash.saturating_sub(flash / 4).min(flash.saturating_sub(24 * MIB))
+}
+
 /// Judges the sizes; bytes of all files, hard links once.
 pub(super) fn check(subject: &Subject, archive: u64, running: u64, findings: &mut Findings) -> u64 {
     let mut groups = HashSet::new();
     let files = subject.tree.index.entries().iter().filter(|e| e.kind == Kind::File);
     let files = files.filter(|e| e.link_group == 0 || groups.insert(e.link_group));
     let unpacked = files.fold(0u64, |sum, e| sum.saturating_add(e.size));
-    let peak = archive.saturating_add(unpacked.saturating_mul(2));
+    let peak = peak(archive, unpacked);
     let device = subject.options.device;
     if let Some(disk) = subject.options.disk {
         let need = peak.saturating_add(reserve(disk));
@@ -34,8 +44,7 @@ pub(super) fn check(subject: &Subject, archive: u64, running: u64, findings: &mu
             findings.add("size", "", message);
         }
     } else if let Some((device, flash)) = device.and_then(|d| Some((d, u64::from(d.flash_mib?) * MIB))) {
-        // RouterOS itself takes a quarter or so of 128 MB; of 16 MB nearly all.
-        let free = flash.saturating_sub(flash / 4).min(flash.saturating_sub(24 * MIB));
+        let free = likely_free(flash);
         if peak > free {
             let disk = match device.slots.is_empty() {
                 true => String::new(),

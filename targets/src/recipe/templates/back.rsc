@@ -16,9 +16,9 @@
     }
     :foreach row in=[/container/print detail as-value where comment=%TAG%] do={
       :if ((("" . ($row->".id")) = ("" . $old)) and ([$routerpackState row=$row] != "running")) do={
-        /container/start $old
-        # An update with --keep-former takes it away.
+        # An update that keeps it takes this away. Before the start: a change may start a running one again.
         :do { /container/set $old start-on-boot=%BOOT% } on-error={}
+        /container/start $old
       }
     }
     :put "routerpack: the former container of %NAME% is back"
