@@ -4,7 +4,7 @@
 //! blobs/sha256/<hex>            blobs as a registry serves them (routerpack-sources)
 //! layers/<diff_id hex>/         an image layer: layer.tar, index, and fs-<what is below>/fs/ once a step needed it
 //! snapshots/<id>/               what a step wrote: fs/ (an overlay upper) and index
-//! ops/<key>.json                an op's result: the strata of its rootfs
+//! ops/<key>.json                an op's result, or one of `--slim`: the strata of its rootfs
 //! mounts/<id>/                  RUN --mount=type=cache
 //! contexts/<hash>               content hashes of a build context's files, by stat
 //! refs/                         tag → manifest digest (routerpack-sources)

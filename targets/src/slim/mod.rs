@@ -203,6 +203,7 @@ impl<'a> Work<'a> {
                 true => self.report.keep(pass, &entry.path),
                 false => {
                     self.removed.insert(&entry.path, pass);
+                    self.report.place(pass, root);
                     if let Some(dir) = path::parent(&entry.path) {
                         roots.entry(dir).or_insert((pass, root));
                     }

@@ -26,6 +26,9 @@ pub struct PassReport {
     pub files: u64,
     /// Bytes of content that this saves.
     pub bytes: u64,
+    /// Directories that the rules of the pass are about and that lost files, absolute, sorted; none for a pass that looks
+    /// everywhere.
+    pub places: BTreeSet<String>,
     /// Files that the pass' rules name, but that had to stay: the command needs them, or they can't be changed
     /// safely.
     pub kept: u64,
@@ -35,7 +38,14 @@ pub struct PassReport {
 
 impl Report {
     pub(super) fn new(passes: &BTreeSet<Pass>) -> Self {
-        let empty = |pass: &Pass| PassReport { pass: *pass, files: 0, bytes: 0, kept: 0, kept_names: Vec::new() };
+        let empty = |pass: &Pass| PassReport {
+            pass: *pass,
+            files: 0,
+            bytes: 0,
+            places: BTreeSet::new(),
+            kept: 0,
+            kept_names: Vec::new(),
+        };
         Self { passes: passes.iter().map(empty).collect() }
     }
 
@@ -48,6 +58,12 @@ impl Report {
         if let Some(report) = self.of(pass) {
             report.files += files;
             report.bytes += bytes;
+        }
+    }
+
+    pub(super) fn place(&mut self, pass: Pass, dir: &str) {
+        if let Some(report) = self.of(pass).filter(|_| !dir.is_empty()) {
+            report.places.insert(format!("/{dir}"));
         }
     }
 
@@ -66,13 +82,18 @@ impl Report {
 }
 
 impl PassReport {
-    /// What was done, in a few words: `1 file removed`.
+    /// What was done, in a few words: `1 file removed from /usr/share/doc`.
     pub fn done(&self) -> String {
         let files = if self.files == 1 { "1 file".to_string() } else { format!("{} files", self.files) };
         match self.pass {
             Pass::Strip => format!("{files} without symbols now"),
             Pass::Dedup => format!("{files} stored as hard links"),
-            _ => format!("{files} removed"),
+            _ if self.places.is_empty() => format!("{files} removed"),
+            _ => {
+                let named: Vec<&str> = self.places.iter().take(NAMED).map(String::as_str).collect();
+                let more = if self.places.len() > NAMED { " …" } else { "" };
+                format!("{files} removed from {}{more}", named.join(", "))
+            }
         }
     }
 

@@ -178,7 +178,11 @@ where
         return Ok(Verdict::Leave);
     }
     let plan = arrange::<E, R>(header, &sections, &fates, layout, loaded, encoder, endian)?;
-    Ok(plan.filter(|plan| plan.len() < content.len).map_or(Verdict::Nothing, Verdict::Strip))
+    Ok(match plan.filter(|plan| plan.len() < content.len) {
+        Some(plan) => Verdict::Strip(plan),
+        // Its symbols lie between segments, as patchelf leaves them: only moving the segments would help.
+        None => Verdict::Leave,
+    })
 }
 
 /// The bytes that a section has in the file; none for one without.
