@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use routerpack_targets::rules::Severity;
 
 use crate::{progress::Mode, slim::Slim};
 
@@ -109,9 +110,12 @@ pub struct BuildArgs {
     /// What the image runs on, for example linux/arm64, linux/arm/v7, linux/arm/v5 [default: this machine's]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
-    /// The router that it is for, by product name or code: picks the platform (rb5009, hap-ax3, hex-refresh …)
-    #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
-    pub device: Option<String>,
+    /// The router that it is for
+    #[command(flatten)]
+    pub router: RouterArgs,
+    /// Write no archive that the check finds at fault, and end as `routerpack check` would
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub fail_on: Option<FailOn>,
     /// The stage to build [default: the last one]
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
@@ -208,9 +212,12 @@ pub struct ConvertArgs {
     /// Which of the source's platforms, for example linux/arm64 [default: this machine's, or the only one there is]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
-    /// The router that it is for, by product name or code: picks the platform
-    #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
-    pub device: Option<String>,
+    /// The router that it is for
+    #[command(flatten)]
+    pub router: RouterArgs,
+    /// Write no archive that the check finds at fault, and end as `routerpack check` would
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub fail_on: Option<FailOn>,
     /// Where and in which form the result goes [default: ./<name>.tar]
     #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
     pub output: Option<String>,
@@ -394,6 +401,40 @@ pub struct CommitArgs {
     /// Which of the source's platforms [default: this machine's, or the only one there is]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
+}
+
+/// The router that an archive is for.
+#[derive(Debug, Default, Args)]
+pub struct RouterArgs {
+    /// The router, by product name, code or board name (rb5009, hap-ax3, hex-refresh …): picks the platform. `-` reads what
+    /// its `/system/resource/print` says from standard input
+    #[arg(long = "for", value_name = "DEVICE", conflicts_with = "platform")]
+    pub device: Option<String>,
+    /// RouterOS version, such as 7.21; `universal` suits all of them [default: universal, or the version that --for - reads]
+    #[arg(long, value_name = "VERSION")]
+    pub routeros: Option<String>,
+    /// Bytes free on the disk that the container goes to, such as 900M
+    #[arg(long, value_name = "BYTES")]
+    pub disk_size: Option<String>,
+}
+
+/// What `--fail-on` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// What fails by all that is known: exit code 2.
+    Error,
+    /// What may fail, too: exit code 1.
+    Warning,
+}
+
+impl FailOn {
+    /// The lightest finding that it means.
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::Error => Severity::Error,
+            Self::Warning => Severity::Warning,
+        }
+    }
 }
 
 /// What `--layers` names.
@@ -628,25 +669,18 @@ pub struct CheckArgs {
     /// Archives; `-` is standard input
     #[arg(required = true, value_name = "ARCHIVE")]
     pub archives: Vec<PathBuf>,
-    /// The router, by product name, code or board name; `-` reads `/system/resource/print` from standard input
-    #[arg(long = "for", value_name = "DEVICE")]
-    pub device: Option<String>,
+    /// The router that they are for
+    #[command(flatten)]
+    pub router: RouterArgs,
     /// The platform, where no device is named [default: the image's own]
-    #[arg(long, value_name = "OS/ARCH", conflicts_with = "device")]
+    #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
-    /// RouterOS version, such as 7.21; `universal` is strict enough for all of them [default: universal, or the version that
-    /// --for - reads]
-    #[arg(long, value_name = "VERSION")]
-    pub routeros: Option<String>,
     /// End with exit code 1 where there are warnings
     #[arg(long)]
     pub strict: bool,
     /// In which form findings are printed
     #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
     pub format: ReportFormat,
-    /// Bytes free on the disk that the container goes to, such as 900M
-    #[arg(long, value_name = "BYTES")]
-    pub disk_size: Option<String>,
     /// Write the archive anew as a router wants it
     #[arg(long, requires = "fixed")]
     pub fix: bool,

@@ -27,6 +27,7 @@ use crate::{
     pack::{self, Packing},
     progress::{Mode, Progress},
     resolver::{self, SourceResolver},
+    router::Router,
     slim::Passes,
 };
 
@@ -39,10 +40,11 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let output = Output::parse(args.output.as_deref(), &name).map_err(Failure::usage)?;
     let flags = Flags::read(args)?;
     let passes = Passes::new(&args.slim, args.layers)?;
-    if args.device.as_deref() == Some("-") && takes_stdin(args) {
+    if args.router.device.as_deref() == Some("-") && takes_stdin(args) {
         return Err(Failure::usage("standard input can be read for one thing only: the Dockerfile or --for"));
     }
-    let platform = machine::wanted_platform(args.platform.as_deref(), args.device.as_deref())?;
+    let router = Router::read(&args.router)?;
+    let platform = router.platform(args.platform.as_deref())?;
     let can_chown = machine::become_root()?;
     let watch = SignalWatch::start()?;
     let progress = Arc::new(Progress::new(if args.quiet { Mode::Quiet } else { args.progress }));
@@ -103,6 +105,8 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
         layers: passes.layers(args.layers),
         tags: &tags,
         tags_given: !args.tag.is_empty(),
+        router: &router,
+        fail_on: args.fail_on,
         epoch,
         strata: &strata,
         blobs: builder.registry.blobs(),

@@ -7,7 +7,6 @@ use std::{
 };
 
 use anstyle::{AnsiColor, Effects, Style};
-use routerpack_graph::Platform;
 use routerpack_targets::{
     check::{self as judge, Finding, Options, Report, Source},
     profile::Profile,
@@ -16,10 +15,9 @@ use routerpack_targets::{
 
 use crate::{
     args::{CheckArgs, ReportFormat},
-    devices, explain,
     failure::Failure,
-    flags, machine,
     progress::megabytes,
+    router::Router,
 };
 
 const BOLD: Style = Style::new().effects(Effects::BOLD);
@@ -33,29 +31,12 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("standard input can't be mended in place: use -o"));
     }
     let from_stdin = args.archives.iter().filter(|a| a.as_os_str() == "-").count();
-    if from_stdin + usize::from(args.device.as_deref() == Some("-")) > 1 {
+    if from_stdin + usize::from(args.router.device.as_deref() == Some("-")) > 1 {
         return Err(Failure::usage("standard input can be read for one thing only"));
     }
-    let router = args.device.as_deref().map(devices::named).transpose()?;
-    let version = router.as_ref().and_then(|r| r.version).map(Profile::Version);
-    let profile = match &args.routeros {
-        Some(text) => explain::profile(text)?,
-        None => version.unwrap_or_default(),
-    };
-    let platform = args.platform.as_deref().map(|text| Platform::parse(text, &machine::platform()));
-    let disk = args.disk_size.as_deref().map(|text| flags::bytes("--disk-size", text)).transpose();
+    let router = Router::read(&args.router)?;
     let spool = env::temp_dir();
-    let options = Options {
-        profile,
-        device: router.as_ref().map(|r| r.device),
-        platform: platform.transpose().map_err(Failure::usage)?,
-        disk: disk
-            .map_err(Failure::usage)?
-            .and_then(|b| u64::try_from(b).ok())
-            .or(router.as_ref().and_then(|r| r.free)),
-        limit: machine::room(&spool),
-        ..Options::new(&spool)
-    };
+    let options = router.options(router.platform(args.platform.as_deref())?, &spool);
     let mut reports = Vec::new();
     for archive in &args.archives {
         reports.push(if args.fix { mend(archive, args, &options)? } else { look(archive, &options)? });

@@ -13,6 +13,7 @@ use crate::{
     output::{Dest, Output},
     pack::{self, Packing},
     progress::{Mode, Progress},
+    router::Router,
     slim::Passes,
     source::{Opener, Source},
 };
@@ -20,10 +21,11 @@ use crate::{
 /// Opens, packs, and says what to type next.
 pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
     let output = Output::parse(args.output.as_deref(), "image").map_err(Failure::usage)?;
-    if args.device.as_deref() == Some("-") && args.source == "-" {
+    if args.router.device.as_deref() == Some("-") && args.source == "-" {
         return Err(Failure::usage("standard input can be read for one thing only: the image or --for"));
     }
-    let wanted = machine::wanted_platform(args.platform.as_deref(), args.device.as_deref())?;
+    let router = Router::read(&args.router)?;
+    let wanted = router.platform(args.platform.as_deref())?;
     let epoch = pack::epoch(None)?;
     let passes = Passes::new(&args.slim, args.layers)?;
     if output.format == Format::Local && !args.load {
@@ -47,6 +49,8 @@ pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
         layers: passes.layers(args.layers),
         tags: &tags,
         tags_given: !args.tag.is_empty(),
+        router: &router,
+        fail_on: args.fail_on,
         epoch,
         strata: &opener.strata,
         blobs: &opener.blobs,

@@ -1,6 +1,6 @@
 //! `routerpack cp`: files into an archive and out of it, with the syntax and the rules of `docker cp`.
 
-use std::{ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::Path, process::ExitCode, sync::Arc};
+use std::{ffi::OsStr, fs, io, ops::ControlFlow, os::unix::ffi::OsStrExt, path::Path, process::ExitCode, sync::Arc};
 
 use routerpack_builder::{Part, Rootfs};
 use routerpack_rootfs::{
@@ -104,7 +104,7 @@ fn take_out(opener: &Opener, tree: &Tree, asked: &str, to: &str, args: &CpArgs) 
         return stream(&part, &opener.strata.cache().path("tmp"));
     }
     let write = |part: &Tree, dir: &Path| {
-        let written = targets::local::write(part, dir, None, args.archive, &mut |_, _| {});
+        let written = targets::local::write(part, dir, None, args.archive, &mut |_, _| ControlFlow::Continue(()));
         written.map(|_| ExitCode::SUCCESS).map_err(Failure::new)
     };
     let dest = Path::new(to);
@@ -140,9 +140,12 @@ fn stream(tree: &Tree, spool: &Path) -> Result<ExitCode, Failure> {
         epoch: None,
         compression: targets::Compression::None,
         spool,
+        check: None,
         sync: false,
     };
-    targets::write(&image, request, &mut |_, _| {}).map(|_| ExitCode::SUCCESS).map_err(Failure::new)
+    targets::write(&image, request, &mut |_, _| ControlFlow::Continue(()))
+        .map(|_| ExitCode::SUCCESS)
+        .map_err(Failure::new)
 }
 
 /// Into the image: what a tar on standard input holds, into a directory that is there. Owners are the tar's.

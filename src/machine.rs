@@ -20,7 +20,7 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use crate::{args::Cli, devices, failure::Failure};
+use crate::{args::Cli, failure::Failure};
 
 /// A variable of the environment, if it is set, not empty, and text.
 pub fn variable(name: &str) -> Option<String> {
@@ -90,11 +90,8 @@ pub fn platform() -> Platform {
     emulators::host_platform()
 }
 
-/// What `--platform` and `--for` name, if one of them is given. `--for -` reads standard input.
-pub fn wanted_platform(text: Option<&str>, device: Option<&str>) -> Result<Option<Platform>, Failure> {
-    if let Some(name) = device {
-        return Ok(devices::named(name)?.device.platform());
-    }
+/// What `--platform` names, if it is given.
+pub fn platform_named(text: Option<&str>) -> Result<Option<Platform>, Failure> {
     text.map(|text| Platform::parse(text, &self::platform()).map_err(Failure::usage)).transpose()
 }
 

@@ -28,11 +28,13 @@ mod pack;
 mod progress;
 mod recipe;
 mod resolver;
+mod router;
 mod run;
 mod size;
 mod slim;
 mod source;
 mod template;
+mod verdict;
 
 use std::process::ExitCode;
 

@@ -1,20 +1,22 @@
 //! From a rootfs and a config to what `-o` names: what `build` and `convert` have in common.
 
-use std::{panic, process::ExitCode};
+use std::{ops::ControlFlow, process::ExitCode};
 
 use routerpack_builder::{Part, Rootfs, Strata, StratumId, events::Events};
 use routerpack_graph::{ImageConfig, Platform};
 use routerpack_sources::BlobStore;
-use routerpack_targets::{self as targets, Format, Summary};
+use routerpack_targets::{self as targets, Format, Summary, rules::Severity};
 
 use crate::{
-    args::Layers,
+    args::{FailOn, Layers, RouterArgs},
     failure::Failure,
     load,
     machine::{self, SignalWatch},
     output::{Dest, Output},
     progress::{Mode, Progress, megabytes},
+    router::Router,
     source::{Opener, Source},
+    verdict,
 };
 
 /// Everything that packing takes.
@@ -29,6 +31,10 @@ pub struct Packing<'a> {
     pub tags: &'a [String],
     /// Whether they are the user's own words, so that a changed one is worth a note.
     pub tags_given: bool,
+    /// The router that a RouterOS archive is for, by which it is judged.
+    pub router: &'a Router,
+    /// Findings that keep it from being written.
+    pub fail_on: Option<FailOn>,
     /// `SOURCE_DATE_EPOCH`, see [`epoch`].
     pub epoch: Option<i64>,
     /// Where the rootfs is.
@@ -41,9 +47,6 @@ pub struct Packing<'a> {
     pub watch: &'a SignalWatch,
 }
 
-/// Carries an interrupt out of the packer's progress callback; nothing else unwinds with this.
-struct Interrupted;
-
 impl Packing<'_> {
     /// Writes the image (or loads it), and says what was made and what to type next.
     pub fn pack(&self, rootfs: &Rootfs, config: &ImageConfig, platform: &Platform) -> Result<Summary, Failure> {
@@ -55,7 +58,7 @@ impl Packing<'_> {
             Some(dir) => (Format::Docker, Dest::Path(dir.path().join("image.tar"))),
             None => (self.output.format, self.output.dest.clone()),
         };
-        let summary = self.write(rootfs, config, format, &dest)?;
+        let summary = self.write(rootfs, config, platform, format, &dest)?;
         for warning in &summary.warnings.list {
             self.progress.warning(&warning.to_string());
         }
@@ -72,7 +75,14 @@ impl Packing<'_> {
         Ok(summary)
     }
 
-    fn write(&self, rootfs: &Rootfs, config: &ImageConfig, format: Format, dest: &Dest) -> Result<Summary, Failure> {
+    fn write(
+        &self,
+        rootfs: &Rootfs,
+        config: &ImageConfig,
+        platform: &Platform,
+        format: Format,
+        dest: &Dest,
+    ) -> Result<Summary, Failure> {
         let layers = match self.layers {
             None => format.default_layers(),
             Some(Layers::Flat) => targets::Layers::Flat,
@@ -87,6 +97,18 @@ impl Packing<'_> {
             }
         };
         let image = targets::Image { tree: &tree, config, layers: &sources };
+        let cache = self.strata.cache();
+        let spool = cache.path("tmp");
+        let by = self.router.options(Some(platform.clone()), &spool);
+        let place = match format {
+            Format::RouterOs => verdict::Place::of(rootfs, config, self.tags, self.epoch, &by),
+            _ => None,
+        };
+        let refuse = self.fail_on.map(FailOn::severity);
+        // What was refused is not kept: it is looked at again, and refused again.
+        let known = place.as_ref().and_then(|place| place.findings(cache));
+        let known = known.filter(|found| found.iter().all(|f| refuse.is_none_or(|limit| f.severity < limit)));
+        let check = known.is_none().then_some(targets::Check { options: by, refuse });
         let mut stdout = std::io::stdout().lock();
         let request = targets::Request {
             format,
@@ -98,7 +120,8 @@ impl Packing<'_> {
             layers,
             epoch: self.epoch,
             compression: targets::Compression::Auto,
-            spool: &self.strata.cache().path("tmp"),
+            spool: &spool,
+            check,
             sync: false,
         };
         if let targets::Dest::Path(path) = &request.dest
@@ -108,21 +131,29 @@ impl Packing<'_> {
         }
         let bar = self.progress.packing("packing", None);
         let mut progress = |done, total| {
-            if self.watch.interrupt.is_raised() {
-                panic::resume_unwind(Box::new(Interrupted));
-            }
             bar.set_length(total);
             bar.set_position(done);
+            if self.watch.interrupt.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let written = panic::catch_unwind(panic::AssertUnwindSafe(|| targets::write(&image, request, &mut progress)));
+        let written = targets::write(&image, request, &mut progress);
         bar.finish_and_clear();
-        match written {
-            Ok(result) => result.map_err(Failure::new),
-            Err(payload) if payload.is::<Interrupted>() => {
-                Err(self.watch.failure().unwrap_or_else(|| Failure::new("interrupted")))
+        let summary = written.map_err(|error| match error {
+            targets::Error::Interrupted => self.watch.failure().unwrap_or_else(|| Failure::new(error)),
+            targets::Error::Refused(ref report) => {
+                let found: Vec<String> = report.findings.iter().map(verdict::line).collect();
+                let code = if report.count(Severity::Error) > 0 { 2 } else { 1 };
+                Failure::drawn(format!("{}\nerror: {error}", found.join("\n"))).with_code(code)
             }
-            Err(payload) => panic::resume_unwind(payload),
+            _ => Failure::new(error),
+        })?;
+        if let (Some(place), Some(report)) = (&place, &summary.report) {
+            place.keep(cache, &report.findings);
         }
+        verdict::print(
+            self.progress,
+            summary.report.as_ref().map(|r| &r.findings).or(known.as_ref()).map_or(&[], |f| f),
+        );
+        Ok(summary)
     }
 
     /// The last lines: what was made, and what to type next.
@@ -173,6 +204,8 @@ pub fn changed(
         layers: None,
         tags: &tags,
         tags_given: false,
+        router: &Router::read(&RouterArgs::default())?,
+        fail_on: None,
         epoch,
         strata: &opener.strata,
         blobs: &opener.blobs,

@@ -90,7 +90,7 @@ fn subject(cli: &Cli, args: &RecipeArgs, router: Option<&Resource>) -> Result<(S
     let config = machine::sources(&cache, &args.insecure_registry);
     let wanted = match router {
         Some(router) => router.device.platform(),
-        None => machine::wanted_platform(args.platform.as_deref(), None)?,
+        None => machine::platform_named(args.platform.as_deref())?,
     };
     let (image, source, name) = match args.source.strip_prefix("docker://") {
         Some(text) => {

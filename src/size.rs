@@ -34,7 +34,7 @@ pub fn size(cli: &Cli, args: &SizeArgs) -> Result<ExitCode, Failure> {
     let router = args.device.as_deref().map(devices::named).transpose()?;
     let wanted = match &router {
         Some(router) => router.device.platform(),
-        None => machine::wanted_platform(args.platform.as_deref(), None)?,
+        None => machine::platform_named(args.platform.as_deref())?,
     };
     let opener = Opener::new(&machine::cache_dir(cli)?, Arc::new(Silent), wanted)?;
     let source = opener.open(&args.source)?;

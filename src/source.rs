@@ -67,7 +67,7 @@ impl Opener {
 
     /// For the platform of `--platform`, without any word about progress.
     pub fn quiet(cli: &Cli, platform: Option<&str>) -> Result<Self, Failure> {
-        let wanted = machine::wanted_platform(platform, None)?;
+        let wanted = machine::platform_named(platform)?;
         Self::new(&machine::cache_dir(cli)?, Arc::new(Silent), wanted)
     }
 

@@ -7,6 +7,7 @@
 //! ops/<key>.json                an op's result, or one of `--slim`: the strata of its rootfs
 //! mounts/<id>/                  RUN --mount=type=cache
 //! contexts/<hash>               content hashes of a build context's files, by stat
+//! verdicts/<key>.json           what a check found in an archive that was made
 //! refs/                         tag → manifest digest (routerpack-sources)
 //! locks/                        one file a lock that is held or waited for
 //! tmp/<run>/                    what is not finished; each run holds a lock on its own
@@ -111,8 +112,18 @@ impl Cache {
             Ok(found) if found.trim() == FORMAT => {}
             Ok(_) => return Err(fail("its format is another version's")(io::ErrorKind::InvalidData.into())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                for sub in ["blobs/sha256", "layers", "snapshots", "ops", "mounts", "contexts", "refs", "locks", "tmp"]
-                {
+                for sub in [
+                    "blobs/sha256",
+                    "layers",
+                    "snapshots",
+                    "ops",
+                    "mounts",
+                    "contexts",
+                    "refs",
+                    "verdicts",
+                    "locks",
+                    "tmp",
+                ] {
                     fs::DirBuilder::new()
                         .recursive(true)
                         .mode(0o700)

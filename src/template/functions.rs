@@ -290,7 +290,7 @@ struct Verb {
     precision: Option<usize>,
 }
 
-/// Go's Printf for the verbs `v s d q x X t f e g c T %`, and its words about those that don't fit.
+/// Go's Printf for the verbs `v s d q x X t f g c T %`, and its words about those that don't fit.
 fn printf(format: &str, values: &[Value]) -> Result<String, String> {
     let mut out = String::new();
     let mut values = values.iter();

@@ -24,6 +24,7 @@ use crate::{
     Error, config,
     header::{BLOCK, Member, padding},
     layer::Layer,
+    pass::Pass,
     tag::Reference,
     warning::Warnings,
 };
@@ -70,7 +71,7 @@ pub(crate) fn write(
     parts: &Parts,
     sizes: &[u64],
     name: &Path,
-    progress: &mut dyn FnMut(u64),
+    pass: &mut Pass,
 ) -> Result<Done, Error> {
     let failed = |e| Error::write(name)(e);
     let unknown = vec![Digest::of(b""); sizes.len()];
@@ -84,7 +85,7 @@ pub(crate) fn write(
         let parent = diff_ids.last().cloned();
         let lead_len = lead(&unknown[0], parent.as_ref(), &blank, size).len() as u64;
         file.seek(SeekFrom::Start(at + lead_len)).map_err(failed)?;
-        let (_, written) = layer.write(file, size, name, progress)?;
+        let (_, written) = layer.write(file, size, name, pass)?;
         if written.size != size {
             return Err(failed(io::Error::other("the layer's size is not the planned one")));
         }

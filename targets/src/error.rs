@@ -4,7 +4,10 @@ use std::{io, path::PathBuf};
 
 use routerpack_graph::Digest;
 
-use crate::tag::InvalidTag;
+use crate::{
+    check::{CheckError, Report},
+    tag::InvalidTag,
+};
 
 /// Why an output could not be written. Nothing of it is left behind.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,15 @@ pub enum Error {
     /// The request contradicts itself.
     #[error("{0}")]
     Request(String),
+    /// The check of the archive found what it must not have; it was not put in its place.
+    #[error("the archive would be no good on the router, so it was not written")]
+    Refused(Box<Report>),
+    /// The archive could not be checked.
+    #[error("the archive could not be checked: {0}")]
+    Check(#[from] CheckError),
+    /// Whoever asked for the output wants it no more.
+    #[error("interrupted")]
+    Interrupted,
     /// An epoch outside of the years that RFC 3339 can write.
     #[error("SOURCE_DATE_EPOCH {0} is no time that an image can carry: give seconds since 1970, up to the year 9999")]
     Epoch(i64),

@@ -20,6 +20,7 @@ use tar::EntryType;
 use crate::{
     Error,
     header::{BLOCK, Member, can_carry_xattr, padding},
+    pass::Pass,
     sink::{CopyError, Sink},
     warning::{Dropped, Warnings},
 };
@@ -89,22 +90,16 @@ impl Layer {
         }
     }
 
-    /// Writes the tar. `name` is what an error calls the destination; `progress` hears of each
-    /// member's bytes.
-    pub fn write<W: Write>(
-        &self,
-        out: W,
-        expected: u64,
-        name: &Path,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(W, Written), Error> {
+    /// Writes the tar. `name` is what an error calls the destination; `pass` sees each
+    /// member.
+    pub fn write<W: Write>(&self, out: W, expected: u64, name: &Path, pass: &mut Pass) -> Result<(W, Written), Error> {
         let mut sink = Sink::new(out, expected);
         let mut warnings = Warnings::default();
         match self {
             Layer::Copied { file, .. } => {
                 let shown = file.as_os_str().as_encoded_bytes();
                 let content = File::open(file).map_err(Error::read(shown))?;
-                copy(&mut sink, &content, 0, expected, shown, name, progress)?;
+                copy(&mut sink, &content, 0, expected, shown, name, pass)?;
             }
             Layer::Made { tree, carry, epoch } => {
                 let mut header = Vec::new();
@@ -113,16 +108,16 @@ impl Layer {
                     member.write_to(&mut header);
                     sink.write_all(&header).map_err(Error::write(name))?;
                     let Some(entry) = entry else {
-                        progress(header.len() as u64);
-                        return Ok(());
+                        return pass.step(header.len() as u64);
                     };
                     let content = tree.content(entry).map_err(Error::read(&entry.path))?;
                     if content.len != entry.size {
                         let path = String::from_utf8_lossy(&entry.path).into_owned();
                         return Err(Error::Length { path, expected: entry.size, found: content.len });
                     }
-                    progress(header.len() as u64);
-                    copy(&mut sink, &content.file, content.offset, content.len, &entry.path, name, progress)?;
+                    pass.step(header.len() as u64)?;
+                    copy(&mut sink, &content.file, content.offset, content.len, &entry.path, name, pass)?;
+                    pass.file(entry, &content);
                     sink.zeros(padding(entry.size)).map_err(Error::write(name))
                 })?;
                 sink.zeros(2 * BLOCK as usize).map_err(Error::write(name))?;
@@ -149,7 +144,7 @@ pub(crate) fn copy<W: Write>(
     len: u64,
     path: &[u8],
     name: &Path,
-    progress: &mut dyn FnMut(u64),
+    pass: &mut Pass,
 ) -> Result<(), Error> {
     let mut done = 0;
     while done < len {
@@ -162,7 +157,7 @@ pub(crate) fn copy<W: Write>(
             }
         })?;
         done += step;
-        progress(step);
+        pass.step(step)?;
     }
     Ok(())
 }

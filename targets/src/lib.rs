@@ -25,6 +25,7 @@ pub mod local;
 mod oci_archive;
 mod output;
 pub mod packages;
+mod pass;
 pub mod profile;
 pub mod recipe;
 mod request;
@@ -39,6 +40,9 @@ mod warning;
 
 pub use error::Error;
 pub use output::write;
-pub use request::{Blob, Compression, Dest, Format, Image, LayerSource, Layers, Request, Summary, UnknownFormat};
+pub use pass::Progress;
+pub use request::{
+    Blob, Check, Compression, Dest, Format, Image, LayerSource, Layers, Request, Summary, UnknownFormat,
+};
 pub use tag::{InvalidTag, Reference, RouterTag, router_tag};
 pub use warning::{Dropped, Warning, Warnings};

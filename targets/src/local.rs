@@ -26,6 +26,7 @@ use rustix::{
 
 use crate::{
     Error,
+    pass::{Pass, Progress},
     request::Summary,
     warning::{Dropped, Warnings},
 };
@@ -40,7 +41,7 @@ pub fn write(
     dest: &Path,
     epoch: Option<i64>,
     owners: bool,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: &mut Progress,
 ) -> Result<Summary, Error> {
     let failed = |e: io::Error| Error::write(dest)(e);
     let existed = dest.exists();
@@ -57,7 +58,7 @@ fn place(
     dest: &Path,
     epoch: Option<i64>,
     owners: bool,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: &mut Progress,
 ) -> Result<Summary, Error> {
     let failed = |e: io::Error| Error::write(dest)(e);
     let entries: Vec<&Entry> = tree.index.entries().iter().filter(|e| !e.path.is_empty()).collect();
@@ -71,11 +72,10 @@ fn place(
 
     let mut writer =
         Writer { tree, dest, epoch, owners, first: HashMap::new(), warnings: Warnings::default(), bytes: 0 };
-    let (mut done, total) = (0, entries.iter().map(|e| e.size).sum());
+    let mut pass = Pass::new(progress, entries.iter().map(|e| e.size).sum());
     for entry in &entries {
         writer.put(entry, &mut staging)?;
-        done += entry.size;
-        progress(done, total);
+        pass.step(entry.size)?;
     }
 
     move_into_place(&entries, &mut staging, &mut target).map_err(failed)?;
@@ -97,6 +97,7 @@ fn place(
         diff_ids: Vec::new(),
         tags: Vec::new(),
         warnings,
+        report: None,
     })
 }
 

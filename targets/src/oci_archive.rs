@@ -28,6 +28,7 @@ use crate::{
     gzip::{self, Gzip},
     header::{BLOCK, MAX_SIZE, Member, padding},
     layer::{self, Layer},
+    pass::Pass,
     request::Blob,
     sink::Sink,
     tag::Reference,
@@ -53,12 +54,7 @@ pub(crate) struct Parts<'a> {
 }
 
 /// Writes the archive from the start of an empty, seekable file; also the manifest's digest.
-pub(crate) fn write(
-    file: &File,
-    parts: &Parts,
-    name: &Path,
-    progress: &mut dyn FnMut(u64),
-) -> Result<(Done, Digest), Error> {
+pub(crate) fn write(file: &File, parts: &Parts, name: &Path, pass: &mut Pass) -> Result<(Done, Digest), Error> {
     let mut archive = Archive { file, at: 0, name, blobs: HashMap::new() };
     archive.start()?;
 
@@ -66,7 +62,7 @@ pub(crate) fn write(
     let mut diff_ids = Vec::new();
     let mut layers = Vec::new();
     for source in &parts.layers {
-        let (diff_id, descriptor) = archive.layer(source, parts.gzip, &mut warnings, progress)?;
+        let (diff_id, descriptor) = archive.layer(source, parts.gzip, &mut warnings, pass)?;
         diff_ids.push(diff_id);
         layers.push(descriptor);
     }
@@ -166,7 +162,7 @@ impl Archive<'_> {
         source: &Source,
         compress: bool,
         warnings: &mut Warnings,
-        progress: &mut dyn FnMut(u64),
+        pass: &mut Pass,
     ) -> Result<(Digest, Descriptor), Error> {
         let name = self.name;
         if let (Some(blob), Layer::Copied { diff_id: Some(diff_id), .. }) = (source.blob, &source.layer) {
@@ -174,7 +170,7 @@ impl Archive<'_> {
             let content = File::open(&blob.path).map_err(Error::read(shown))?;
             let (digest, _) = self.large_blob(blob.size, |out| {
                 let mut sink = Sink::new(out, blob.size);
-                layer::copy(&mut sink, &content, 0, blob.size, shown, name, progress)?;
+                layer::copy(&mut sink, &content, 0, blob.size, shown, name, pass)?;
                 let (_, digest, size) = sink.finish().map_err(Error::write(name))?;
                 match digest == blob.digest {
                     true => Ok((digest, size)),
@@ -190,10 +186,10 @@ impl Archive<'_> {
             let sink = Sink::new(out, source.size);
             let (sink, written) = if compress {
                 let (zip, written) =
-                    source.layer.write(Gzip::new(sink).map_err(Error::write(name))?, source.size, name, progress)?;
+                    source.layer.write(Gzip::new(sink).map_err(Error::write(name))?, source.size, name, pass)?;
                 (zip.finish().map_err(Error::write(name))?, written)
             } else {
-                source.layer.write(sink, source.size, name, progress)?
+                source.layer.write(sink, source.size, name, pass)?
             };
             warnings.append(written.warnings);
             diff_id = Some(written.diff_id);

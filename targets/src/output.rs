@@ -2,29 +2,33 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
 use routerpack_graph::{Digest, ImageConfig};
+use routerpack_rootfs::Tree;
 
 use crate::{
-    Error, config, docker_archive,
+    Error,
+    check::{Made, Programs, Report, check_made},
+    config, docker_archive,
     gzip::Gzip,
     layer::{Carry, Layer},
     local, oci_archive,
-    request::{Compression, Dest, Format, Image, Layers, Request, Summary},
+    pass::{Pass, Progress},
+    request::{Check, Compression, Dest, Format, Image, Layers, Request, Summary},
     staged::Staged,
     tag::{InvalidTag, Reference, router_tag},
     warning::Warnings,
 };
 
-/// Makes one output. `progress` hears how many bytes are done and, roughly, of how many.
+/// Makes one output, and tells `progress` how far it has come.
 ///
 /// It is written under a temporary name, or none at all, and renamed: on an error nothing is left,
 /// and what stood there before still does.
-pub fn write(image: &Image, request: Request, progress: &mut dyn FnMut(u64, u64)) -> Result<Summary, Error> {
-    let Request { format, dest, tags, layers, epoch, compression, spool, sync } = request;
+pub fn write(image: &Image, request: Request, progress: &mut Progress) -> Result<Summary, Error> {
+    let Request { format, dest, tags, layers, epoch, compression, spool, check, sync } = request;
     if format == Format::Local {
         return match dest {
             Dest::Path(dir) => local::write(image.tree, dir, epoch, false, progress),
@@ -57,26 +61,30 @@ pub fn write(image: &Image, request: Request, progress: &mut dyn FnMut(u64, u64)
     let file = spooled.as_ref().or(staged.as_ref().map(|s| &s.file));
     let Some(file) = file else { return Err(Error::Request("nowhere to write to".into())) };
 
-    let (mut done, total) = (0, plan.bytes * (1 + u64::from(spooled.is_some())));
-    let mut step = |bytes: u64| {
-        done += bytes;
-        progress(done, total.max(done));
+    let check = check.filter(|_| format == Format::RouterOs);
+    let mut pass = Pass::new(progress, plan.bytes * (1 + u64::from(spooled.is_some())));
+    pass.programs = check.as_ref().map(|_| Programs::default());
+    let packed = job.pack(plan, file, &mut pass)?;
+    let report = match (check, pass.programs.take(), packed.diff_ids.first()) {
+        (Some(check), Some(programs), Some(diff_id)) => {
+            Some(judge(&check, image.tree, programs, diff_id.clone(), file, name)?)
+        }
+        _ => None,
     };
-    let packed = job.pack(plan, file, &mut step)?;
 
     let mut special;
     let bytes = match (&spooled, &staged, dest) {
         (None, ..) => file.metadata().map_err(Error::write(name))?.len(),
-        (Some(from), Some(to), _) => transfer(from, &mut &to.file, outer_gzip, name, &mut step)?,
-        (Some(from), None, Dest::Stream(to)) => transfer(from, to, outer_gzip, name, &mut step)?,
+        (Some(from), Some(to), _) => transfer(from, &mut &to.file, outer_gzip, name, &mut pass)?,
+        (Some(from), None, Dest::Stream(to)) => transfer(from, to, outer_gzip, name, &mut pass)?,
         (Some(from), None, Dest::Path(path)) => {
             special = fs::OpenOptions::new().write(true).open(path).map_err(Error::write(path))?;
-            transfer(from, &mut special, outer_gzip, name, &mut step)?
+            transfer(from, &mut special, outer_gzip, name, &mut pass)?
         }
     };
     let path = staged.map(|s| s.publish(sync)).transpose().map_err(Error::write(name))?;
     let Packed { image_id, manifest, diff_ids, tags, warnings } = packed;
-    Ok(Summary { path, bytes, image_id, manifest, diff_ids, tags, warnings })
+    Ok(Summary { path, bytes, image_id, manifest, diff_ids, tags, warnings, report })
 }
 
 fn is_gzip_name(path: &Path) -> bool {
@@ -90,39 +98,49 @@ fn is_special(path: &Path) -> bool {
 }
 
 /// Copies a finished archive to where it goes; the bytes that arrived there.
-fn transfer(
-    mut from: &File,
-    to: &mut dyn Write,
-    compress: bool,
-    name: &Path,
-    step: &mut dyn FnMut(u64),
-) -> Result<u64, Error> {
-    let mut pass = || -> io::Result<u64> {
-        from.seek(SeekFrom::Start(0))?;
-        let mut out = Counted { out: to, count: 0 };
-        let mut buf = vec![0; 256 * 1024];
-        let mut copy = |out: &mut dyn Write| -> io::Result<()> {
-            loop {
-                match io::Read::read(&mut from, &mut buf)? {
-                    0 => return Ok(()),
-                    n => {
-                        out.write_all(&buf[..n])?;
-                        step(n as u64);
-                    }
-                }
-            }
-        };
-        if compress {
-            let mut zip = Gzip::new(&mut out)?;
-            copy(&mut zip)?;
-            zip.finish()?;
-        } else {
-            copy(&mut out)?;
+fn transfer(mut from: &File, to: &mut dyn Write, compress: bool, name: &Path, pass: &mut Pass) -> Result<u64, Error> {
+    let failed = |e| Error::write(name)(e);
+    from.seek(SeekFrom::Start(0)).map_err(failed)?;
+    let mut out = Counted { out: to, count: 0 };
+    if compress {
+        let mut zip = Gzip::new(&mut out).map_err(failed)?;
+        copy(from, &mut zip, name, pass)?;
+        zip.finish().map_err(failed)?;
+    } else {
+        copy(from, &mut out, name, pass)?;
+    }
+    out.flush().map_err(failed)?;
+    Ok(out.count)
+}
+
+fn copy(mut from: &File, to: &mut dyn Write, name: &Path, pass: &mut Pass) -> Result<(), Error> {
+    let mut buf = vec![0; 256 * 1024];
+    loop {
+        let n = from.read(&mut buf).map_err(Error::write(name))?;
+        if n == 0 {
+            return Ok(());
         }
-        out.flush()?;
-        Ok(out.count)
-    };
-    pass().map_err(Error::write(name))
+        to.write_all(&buf[..n]).map_err(Error::write(name))?;
+        pass.step(n as u64)?;
+    }
+}
+
+/// What the routers of a check make of an archive that is written but has no name yet.
+fn judge(
+    check: &Check,
+    tree: &Tree,
+    mut programs: Programs,
+    diff_id: Digest,
+    file: &File,
+    name: &Path,
+) -> Result<Report, Error> {
+    programs.share(&tree.index);
+    let report = check_made(name, file, Made { tree, programs, diff_id }, &check.options)?;
+    let worst = report.findings.iter().map(|f| f.severity).max();
+    match check.refuse.is_some_and(|limit| worst >= Some(limit)) {
+        true => Err(Error::Refused(Box::new(report))),
+        false => Ok(report),
+    }
 }
 
 struct Counted<'a> {
@@ -204,11 +222,11 @@ impl Job<'_> {
         Ok((tags, shown))
     }
 
-    fn pack(&self, plan: Plan, file: &File, step: &mut dyn FnMut(u64)) -> Result<Packed, Error> {
+    fn pack(&self, plan: Plan, file: &File, pass: &mut Pass) -> Result<Packed, Error> {
         let Plan { layers, sizes, .. } = plan;
         if self.format == Format::Tar {
             let (layer, size) = (&layers[0], sizes[0]);
-            let (_, written) = layer.write(file, size, self.name, step)?;
+            let (_, written) = layer.write(file, size, self.name, pass)?;
             let (diff_ids, tags) = (vec![written.diff_id], Vec::new());
             return Ok(Packed { image_id: None, manifest: None, diff_ids, tags, warnings: written.warnings });
         }
@@ -221,11 +239,11 @@ impl Job<'_> {
             let layers = layers.into_iter().zip(sizes).zip(blobs);
             let layers = layers.map(|((layer, size), blob)| oci_archive::Source { layer, size, blob }).collect();
             let parts = oci_archive::Parts { layers, tags: &tags, gzip: self.gzip_layers, config: &config };
-            let (done, manifest) = oci_archive::write(file, &parts, self.name, step)?;
+            let (done, manifest) = oci_archive::write(file, &parts, self.name, pass)?;
             (done, Some(manifest))
         } else {
             let parts = docker_archive::Parts { layers, tags: &tags, shown: &shown, config: &config };
-            (docker_archive::write(file, &parts, &sizes, self.name, step)?, None)
+            (docker_archive::write(file, &parts, &sizes, self.name, pass)?, None)
         };
         let docker_archive::Done { image_id, diff_ids, warnings } = done;
         Ok(Packed { image_id: Some(image_id), manifest, diff_ids, tags: shown, warnings })

@@ -9,7 +9,11 @@ use std::{
 use routerpack_graph::{Digest, ImageConfig};
 use routerpack_rootfs::{Stratum, Tree};
 
-use crate::warning::Warnings;
+use crate::{
+    check::{Options, Report},
+    rules::Severity,
+    warning::Warnings,
+};
 
 /// What kind of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +127,15 @@ pub struct Image<'a> {
     pub layers: &'a [LayerSource],
 }
 
+/// How an archive is judged before it counts as made.
+#[derive(Clone, Debug)]
+pub struct Check<'a> {
+    /// For which routers.
+    pub options: Options<'a>,
+    /// An archive with a finding that weighs so much or more is not written: [`crate::Error::Refused`].
+    pub refuse: Option<Severity>,
+}
+
 /// What is asked for.
 pub struct Request<'a, 'out> {
     /// The output's kind.
@@ -140,6 +153,8 @@ pub struct Request<'a, 'out> {
     /// A directory for what can't be written in place: a stream's, or an uncompressed archive that is
     /// compressed as a whole.
     pub spool: &'a Path,
+    /// Judge a RouterOS archive before it is put in its place.
+    pub check: Option<Check<'a>>,
     /// Wait until the bytes are on the disk. Without, a power cut soon after may lose the output.
     pub sync: bool,
 }
@@ -161,4 +176,6 @@ pub struct Summary {
     pub tags: Vec<String>,
     /// What was left out.
     pub warnings: Warnings,
+    /// What the check found, where one was asked for and the format is RouterOS'.
+    pub report: Option<Report>,
 }

@@ -20,3 +20,4 @@ mod size;
 mod slim;
 mod users;
 mod verbs;
+mod verdict;

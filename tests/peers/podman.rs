@@ -57,3 +57,30 @@ fn podman_runs_router_and_layered_archives() {
         }
     }
 }
+
+#[test]
+fn inspect_fills_in_templates_as_podman_does() {
+    let world = World::new();
+    world.write("root/f", "x");
+    let changes = ["CMD [\"/x\", \"a b\"]", "LABEL a.b=c d=e", "ENV A=1 B=2", "EXPOSE 80"];
+    let mut words = vec!["commit", "./root", "--platform=linux/amd64", "-t", "localhost/same:1"];
+    words.extend(changes.iter().flat_map(|change| ["--change", change]));
+    words.extend(["-o", "type=docker,dest=same.tar"]);
+    world.routerpack(words).success();
+    run(podman(&world).args(["load", "-i"]).arg(world.path("same.tar"))).success();
+    for template in [
+        "{{.Config.Env}} {{.Config.Labels}} {{.Config.ExposedPorts}} {{json .Config.Cmd}}",
+        "{{range $i, $v := .Config.Env}}{{if $i}}, {{end}}{{$v}}{{else}}none{{end}}",
+        "{{range $k, $v := .Config.Labels}}{{$k}}={{$v}};{{end}}{{with .Config}}{{.WorkingDir}}|{{len .Cmd}}{{end}}",
+        "{{index .Config.Labels \"a.b\"}}{{index .Config.Labels \"none\"}} {{slice .Os 1 3}}",
+        "{{if eq .Os \"linux\" \"x\"}}yes{{end}}{{- \" a \" -}} b {{and 1 0}} {{or 0 \"x\"}} {{not true}} {{lt 1 2}}",
+        "{{printf \"%q %v %5d|%-5d|%05d %x %t %s %d %6.2f\" .Os .Config.Env 7 7 -7 \"hi\" true 3 \"x\" 3.14159}}",
+        "{{print 1 2 \"a\" \"b\" 3}}{{println \"x\" 1}}{{\"a\" | printf \"%s-%s\" \"b\"}} {{html \"<a>\"}} {{urlquery \"a b\"}}",
+        "{{join .Config.Env \",\"}} {{upper \"a\"}} {{lower \"A\"}} {{title \"ab cd\"}} {{split \"a,b\" \",\"}}",
+        "{{$x := 1}}{{range .Config.Env}}{{$x = 2}}{{break}}{{end}}{{$x}} {{.RootFS.Type}} {{len .RootFS.Layers}}",
+    ] {
+        let theirs = run(podman(&world).args(["image", "inspect", "-f", template, "localhost/same:1"])).success();
+        let ours = world.routerpack(["inspect", "-f", template, "same.tar"]).success();
+        assert_eq!(ours.text(), theirs.text(), "{template}");
+    }
+}

@@ -143,12 +143,7 @@ pub enum EntryFault {
 ///
 /// Reads the source to its end, padding and all. On an error the spool holds a part, which the caller removes.
 pub fn read_layer(tar: impl Read, spool: impl Write) -> Result<LayerIndex, LayerError> {
-    let mut reader = Reader {
-        tee: Tee { from: tar, to: spool, hash: Sha256::new(), at: 0, buf: vec![0; 128 << 10] },
-        order: Order::default(),
-        metadata: 0,
-        count: 0,
-    };
+    let mut reader = Reader { tee: Tee::new(tar, spool), order: Order::default(), metadata: 0, count: 0 };
     let mut next = Extensions::default();
     while let Some((at, header)) = reader.header(&next)? {
         match header.kind {
@@ -200,33 +195,54 @@ impl Extensions {
     }
 }
 
+/// Bytes that are read, hashed and spooled at once: entries are mostly far smaller, and each would cost a call of
+/// its own. A multiple of a tar's block, so that no header lies in two of them.
+const CHUNK: usize = 256 << 10;
+
 /// The source on its way to the spool.
 struct Tee<R, W> {
     from: R,
     to: W,
     hash: Sha256,
+    /// Of the bytes given away.
     at: u64,
     buf: Vec<u8>,
+    /// What of `buf` is filled, and what of that is given away.
+    filled: usize,
+    given: usize,
 }
 
 impl<R: Read, W: Write> Tee<R, W> {
-    /// Takes up to `want` bytes, at most a buffer full; gives fewer only at the end of the source.
+    fn new(from: R, to: W) -> Self {
+        Self { from, to, hash: Sha256::new(), at: 0, buf: vec![0; CHUNK], filled: 0, given: 0 }
+    }
+
+    /// Gives up to `want` bytes, none only at the end of the source. What starts at a multiple of a block and is no
+    /// longer than one comes whole, unless the source ends within it.
     fn take(&mut self, want: u64) -> Result<&[u8], LayerError> {
-        let want = usize::try_from(want).unwrap_or(usize::MAX).min(self.buf.len());
-        let mut got = 0;
-        while got < want {
-            match self.from.read(&mut self.buf[got..want]) {
+        if self.given == self.filled {
+            self.fill()?;
+        }
+        let n = usize::try_from(want).unwrap_or(usize::MAX).min(self.filled - self.given);
+        let bytes = &self.buf[self.given..self.given + n];
+        self.given += n;
+        self.at += n as u64;
+        Ok(bytes)
+    }
+
+    fn fill(&mut self) -> Result<(), LayerError> {
+        (self.filled, self.given) = (0, 0);
+        while self.filled < self.buf.len() {
+            match self.from.read(&mut self.buf[self.filled..]) {
                 Ok(0) => break,
-                Ok(n) => got += n,
+                Ok(n) => self.filled += n,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(LayerError::Read { at: self.at + got as u64, error }),
+                Err(error) => return Err(LayerError::Read { at: self.at + self.filled as u64, error }),
             }
         }
-        let bytes = &self.buf[..got];
+        let bytes = &self.buf[..self.filled];
         self.hash.update(bytes);
-        self.to.write_all(bytes).map_err(LayerError::Spool)?;
-        self.at += got as u64;
-        Ok(bytes)
+        self.to.write_all(bytes).map_err(LayerError::Spool)
     }
 
     fn drain(&mut self) -> Result<(), LayerError> {

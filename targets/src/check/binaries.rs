@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use routerpack_rootfs::{Kind, path};
+use routerpack_rootfs::path;
 
 use super::{Subject, command::Start, report::Findings};
 use crate::{
@@ -26,36 +26,31 @@ const MAX_PROGRAMS: usize = 5000;
 /// Judges all of them; bytes of the command's files, its loader and libraries.
 pub(super) fn check(subject: &Subject, start: Option<&Start>, findings: &mut Findings) -> u64 {
     let tree = subject.tree;
-    let mut all = BTreeMap::new();
-    for entry in tree.index.entries().iter().filter(|e| e.kind == Kind::File && e.size >= 52) {
-        let place = || format!("/{}", path::show(&entry.path));
-        let read = tree.content(entry).and_then(|content| elf::read(&content));
-        match read {
-            Ok(None) => {}
-            Ok(Some(Ok(facts))) => drop(all.insert(entry.path.to_vec(), facts)),
-            Ok(Some(Err(why))) => {
-                let limit = if is_start(start, &entry.path) { Severity::Error } else { Severity::Info };
-                findings.at_most(limit, "elf-machine", place(), format!("a damaged ELF file: {why}"));
-            }
-            Err(error) => findings.add("not-examined", place(), format!("a file could not be read: {error}")),
-        }
+    let all = &subject.programs.elf;
+    let place = |file: &[u8]| format!("/{}", path::show(file));
+    for (file, why) in &subject.programs.damaged {
+        let limit = if is_start(start, file) { Severity::Error } else { Severity::Info };
+        findings.at_most(limit, "elf-machine", place(file), format!("a damaged ELF file: {why}"));
     }
-    let loader = Loader::new(tree, &all, &subject.config.config.env);
+    for (file, why) in &subject.programs.unread {
+        findings.add("not-examined", place(file), format!("a file could not be read: {why}"));
+    }
+    let loader = Loader::new(tree, all, &subject.config.config.env);
     let mut vital: BTreeSet<Vec<u8>> = BTreeSet::new();
     for file in start.iter().flat_map(|s| &s.files) {
         vital.insert(file.clone());
         let closure = loader.closure(file);
-        missing(file, &all, &loader, &closure, Severity::Error, findings);
+        missing(file, all, &loader, &closure, Severity::Error, findings);
         vital.extend(closure.found);
     }
     let programs = all.iter().filter(|(file, facts)| facts.interpreter.is_some() && !is_start(start, file));
     for (file, facts) in programs.take(MAX_PROGRAMS) {
         // What can't run here at all is told once, by its machine.
         if facts.is_for(&subject.platform.architecture) {
-            missing(file, &all, &loader, &loader.closure(file), Severity::Warning, findings);
+            missing(file, all, &loader, &loader.closure(file), Severity::Warning, findings);
         }
     }
-    for (file, facts) in &all {
+    for (file, facts) in all {
         let limit = if vital.contains(file) { Severity::Error } else { Severity::Warning };
         judge(subject, file, facts, limit, findings);
     }

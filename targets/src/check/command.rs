@@ -1,17 +1,13 @@
 //! What the image starts: there, executable, spelled so that a router can start it.
 
-use std::io::Read;
-
 use routerpack_graph::ImageConfig;
 use routerpack_rootfs::{Entry, Kind, ResolveError, Tree, path};
 
-use super::{Subject, report::Findings};
+use super::{Subject, programs, report::Findings};
 use crate::{profile::Version, rules::Severity};
 
 /// Where commands are looked for when the image sets no PATH (Docker's default).
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Linux reads this much of a script's first line (BINPRM_BUF_SIZE).
-const FIRST_LINE: u64 = 256;
 /// Scripts that start scripts (Linux follows four).
 const MAX_SCRIPTS: usize = 4;
 /// Routers that may ignore the image's own command.
@@ -132,7 +128,7 @@ pub(crate) fn follow(tree: &Tree, entry: &Entry, search: &str) -> Chain {
     let mut chain = Chain { files: vec![entry.path.to_vec()], missing: None };
     let mut current = entry;
     for _ in 0..MAX_SCRIPTS {
-        let Some(line) = first_line(tree, current) else { break };
+        let Some(line) = programs::first_line(tree, current) else { break };
         match interpreter(tree, &line, search) {
             Interpreter::Found(next) => {
                 chain.files.push(next.path.to_vec());
@@ -151,17 +147,6 @@ pub(super) enum Interpreter<'a> {
     Found(&'a Entry),
     /// Its name for messages.
     Missing(String),
-}
-
-/// The first line of a script after `#!`; `None` for what is no script.
-pub(super) fn first_line(tree: &Tree, entry: &Entry) -> Option<Vec<u8>> {
-    if entry.size < 3 {
-        return None;
-    }
-    let mut start = Vec::new();
-    tree.content(entry).ok()?.reader().take(FIRST_LINE).read_to_end(&mut start).ok()?;
-    let line = start.strip_prefix(b"#!")?;
-    Some(line.split(|b| *b == b'\n').next().unwrap_or_default().to_vec())
 }
 
 /// The program that a `#!` line names; behind `env` it is looked for in PATH.

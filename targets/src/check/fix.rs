@@ -1,6 +1,6 @@
 //! Mending: the archive's files and config, packed anew by the code that packs builds.
 
-use std::path::Path;
+use std::{ops::ControlFlow, path::Path};
 
 use super::{CheckError, Options, Report, Source, Spool, examine};
 use crate::{
@@ -57,9 +57,10 @@ pub fn fix(source: Source, options: &Options, dest: &Path, name: &str, sync: boo
         epoch: None,
         compression: Compression::Auto,
         spool: options.spool,
+        check: None,
         sync,
     };
     let image = Image { tree: &tree, config: &config, layers: &[] };
-    let summary = output::write(&image, request, &mut |_, _| ())?;
+    let summary = output::write(&image, request, &mut |_, _| ControlFlow::Continue(()))?;
     Ok(Fixed { before: report, summary })
 }

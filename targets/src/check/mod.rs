@@ -19,6 +19,7 @@ mod entries;
 mod fix;
 mod image;
 mod layout;
+mod programs;
 mod report;
 mod scripts;
 mod size;
@@ -26,6 +27,7 @@ mod walk;
 
 use std::{
     collections::HashMap,
+    fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
@@ -35,9 +37,10 @@ use routerpack_graph::{Digest, ImageConfig, Platform};
 use routerpack_rootfs::{Index, Kind, Stratum, Tree, read_layer};
 
 use crate::{devices::Device, profile::Profile, rules::Severity};
-use archive::{Inflate, Members, Packing, Spool};
+use archive::{Inflate, Members, Packing, Range, Spool};
 pub use fix::{FixError, Fixed, fix};
 use image::Described;
+pub(crate) use programs::Programs;
 use report::Findings;
 pub use report::{Finding, Report, sarif};
 pub use size::{likely_free, peak};
@@ -123,8 +126,30 @@ pub(crate) struct Subject<'a> {
     pub options: &'a Options<'a>,
     pub config: &'a ImageConfig,
     pub tree: &'a Tree,
+    pub programs: &'a Programs,
     /// What it has to run on.
     pub platform: Platform,
+}
+
+/// What whoever has just packed an archive of one layer knows of it.
+pub(crate) struct Made<'a> {
+    /// What was packed.
+    pub tree: &'a Tree,
+    /// Seen while it was packed.
+    pub programs: Programs,
+    /// Of the layer's bytes.
+    pub diff_id: Digest,
+}
+
+/// Judges an archive that has just been packed: everything that [`check`] reads of the archive is read, but for the
+/// contents of files, which `made` speaks of.
+pub(crate) fn check_made(name: &Path, file: &File, made: Made, options: &Options) -> Result<Report, CheckError> {
+    let failed = |source| CheckError::Read { path: name.into(), source };
+    let end = file.metadata().map_err(failed)?.len();
+    let file = Arc::new(file.try_clone().map_err(failed)?);
+    let bytes = Range { file, path: name.into(), start: 0, end };
+    let mut spool = Spool::new(options.spool, 0); // nothing is compressed
+    Ok(judge(name, bytes, Some(made), options, &mut spool)?.report)
 }
 
 fn examine(source: Source, options: &Options, spool: &mut Spool) -> Result<Examined, CheckError> {
@@ -132,7 +157,17 @@ fn examine(source: Source, options: &Options, spool: &mut Spool) -> Result<Exami
         Source::Path(path) => (path.to_path_buf(), archive::open(path, spool)?),
         Source::Reader(reader, name) => (PathBuf::from(name), archive::keep(reader, Path::new(name), spool)?),
     };
-    let io = |source| CheckError::Read { path: name.clone(), source };
+    judge(&name, bytes, None, options, spool)
+}
+
+fn judge(
+    name: &Path,
+    bytes: Range,
+    made: Option<Made>,
+    options: &Options,
+    spool: &mut Spool,
+) -> Result<Examined, CheckError> {
+    let io = |source| CheckError::Read { path: name.into(), source };
     let mut findings = Findings::new(options.profile);
     let mut report = Report {
         name: name.to_string_lossy().into_owned(),
@@ -146,12 +181,12 @@ fn examine(source: Source, options: &Options, spool: &mut Spool) -> Result<Exami
         findings: Vec::new(),
     };
     let mut image = None;
-    if let Some(bytes) = layout::outer(bytes, spool, &mut findings).map_err(Failed::at(&name))? {
+    if let Some(bytes) = layout::outer(bytes, spool, &mut findings).map_err(Failed::at(name))? {
         let members = Members::read(bytes).map_err(io)?;
         if let Some(described) = layout::check(&members, options, &mut findings).map_err(io)? {
             report.tags = described.tags.clone();
-            image =
-                parts(&members, &described, options, spool, &mut findings, &mut report).map_err(Failed::at(&name))?;
+            image = parts(&members, &described, made.as_ref(), options, spool, &mut findings, &mut report)
+                .map_err(Failed::at(name))?;
         }
     }
     if image.is_none() && !findings.has("not-a-tar") && !findings.has("bare-rootfs") {
@@ -159,7 +194,9 @@ fn examine(source: Source, options: &Options, spool: &mut Spool) -> Result<Exami
     }
     if let Some((tree, config)) = &image {
         let own = config.platform().unwrap_or_default();
-        let subject = Subject { options, config, tree, platform: options.platform().unwrap_or(own) };
+        let programs = made.map_or_else(|| Programs::of(tree), |made| made.programs);
+        let platform = options.platform().unwrap_or(own);
+        let subject = Subject { options, config, tree, programs: &programs, platform };
         let start = command::check(&subject, &mut findings);
         let memory = binaries::check(&subject, start.as_ref(), &mut findings);
         scripts::check(&subject, start.as_ref(), &mut findings);
@@ -195,6 +232,7 @@ impl From<io::Error> for Failed {
 fn parts(
     members: &Members,
     described: &Described,
+    made: Option<&Made>,
     options: &Options,
     spool: &mut Spool,
     findings: &mut Findings,
@@ -216,7 +254,7 @@ fn parts(
         let place = image::layer(members, name).map(|range| range.start);
         let read = match place.and_then(|place| known.get(&place)) {
             Some(known) => known.clone(),
-            None => layer(members, at, name, spool, findings)?,
+            None => layer(members, at, name, made, spool, findings)?,
         };
         known.extend(place.map(|place| (place, read.clone())));
         match read {
@@ -233,6 +271,9 @@ fn parts(
     }
     let Some(config) = config else { return Ok(None) };
     digests::diff_ids(&config, &ids, findings);
+    if let Some(made) = made {
+        return Ok(Some((made.tree.clone(), config)));
+    }
     if !whole || strata.is_empty() {
         return Ok(None);
     }
@@ -250,6 +291,7 @@ fn layer(
     members: &Members,
     at: usize,
     name: &str,
+    made: Option<&Made>,
     spool: &mut Spool,
     findings: &mut Findings,
 ) -> Result<Option<(Option<Stratum>, Digest)>, Failed> {
@@ -284,6 +326,9 @@ fn layer(
         }
     };
     let is_tar = entries::check(at, name, &bytes, findings)?;
+    if let Some(made) = made {
+        return Ok(Some((None, made.diff_id.clone())));
+    }
     match read_layer(bytes.clone(), io::sink()) {
         Ok(read) => {
             let index = based(read.index, bytes.start);

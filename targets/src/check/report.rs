@@ -1,6 +1,7 @@
 //! What a check found, as data, as text's raw material, as JSON and as SARIF.
 
 use routerpack_graph::{Digest, Platform};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,9 +15,10 @@ const PLACES: usize = 5;
 const PER_RULE: usize = 20;
 
 /// One thing found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// By which rule.
+    #[serde(serialize_with = "id_of", deserialize_with = "by_id")]
     pub rule: &'static Rule,
     /// How much it weighs under the profile that was asked for.
     pub severity: Severity,
@@ -51,6 +53,15 @@ pub struct Report {
     pub unpacked: u64,
     /// Worst first; within that in the order of an import.
     pub findings: Vec<Finding>,
+}
+
+fn id_of<S: Serializer>(rule: &Rule, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&rule.id)
+}
+
+fn by_id<'de, D: Deserializer<'de>>(from: D) -> Result<&'static Rule, D::Error> {
+    let id = String::deserialize(from)?;
+    rules::find(&id).ok_or_else(|| D::Error::custom(format!("no rule `{id}`")))
 }
 
 impl Report {

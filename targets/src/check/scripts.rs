@@ -27,10 +27,10 @@ pub(super) fn check(subject: &Subject, start: Option<&Start>, findings: &mut Fin
     let executable = |e: &&Entry| e.kind == Kind::File && e.mode & 0o111 != 0;
     let mut read = 0;
     for entry in tree.index.entries().iter().filter(executable) {
-        let Some(line) = command::first_line(tree, entry) else { continue };
+        let Some(line) = subject.programs.scripts.get(&*entry.path) else { continue };
         let place = format!("/{}", path::show(&entry.path));
         if !is_start(entry)
-            && let Interpreter::Missing(name) = command::interpreter(tree, &line, search)
+            && let Interpreter::Missing(name) = command::interpreter(tree, line, search)
         {
             findings.at_most(
                 command::ASIDE,

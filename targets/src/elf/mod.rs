@@ -29,6 +29,8 @@ const MAX_INTERPRETER: u64 = 4096;
 /// Most section headers; more would need another count than the header's own.
 const MAX_SECTIONS: u16 = 4096;
 
+/// How an ELF file begins (gABI, `EI_MAG0` to `EI_MAG3`).
+pub(crate) const MAGIC: &[u8] = b"\x7fELF";
 /// Machine numbers (gABI, `e_machine`).
 pub(crate) const EM_386: u16 = 3;
 pub(crate) const EM_ARM: u16 = 40;
@@ -101,7 +103,7 @@ pub(crate) fn read(content: &Content) -> io::Result<Option<Result<Facts, String>
         return Ok(None);
     }
     content.reader().read_exact(&mut start)?;
-    if &start[..4] != b"\x7fELF" {
+    if !start.starts_with(MAGIC) {
         return Ok(None);
     }
     let kind = match start[5] {

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Read,
+    ops::ControlFlow,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -136,12 +137,14 @@ impl<'a> Ask<'a> {
             epoch: self.epoch,
             compression: self.compression,
             spool: spool.path(),
+            check: None,
             sync: false,
         };
         let mut last = (0, 0);
         let summary = write(&image, request, &mut |done, total| {
             assert!(done >= last.0 && done <= total, "{done} of {total} after {last:?}");
             last = (done, total);
+            ControlFlow::Continue(())
         });
         assert!(fs::read_dir(spool.path()).unwrap().next().is_none(), "the spool is left");
         summary
