@@ -14,6 +14,7 @@ use routerpack_builder::{Cache, Host, Interrupt};
 use routerpack_graph::Platform;
 use routerpack_sandbox::{emulators, names, probe};
 use routerpack_sources::{Config, HttpSource, Proxy, Registry};
+use rustix::fs::statvfs;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -94,9 +95,20 @@ pub fn platform_named(text: Option<&str>) -> Result<Option<Platform>, Failure> {
     text.map(|text| Platform::parse(text, &self::platform()).map_err(Failure::usage)).transpose()
 }
 
+/// Bytes that an archive may take in a directory while it is read: at most 64 GiB, and never the last tenth of what is
+/// free there, since what a small file inflates to is known only when it is there.
+pub fn room(dir: &Path) -> u64 {
+    const MOST: u64 = 64 << 30;
+    // the cache may not be there yet
+    let free =
+        dir.ancestors().find_map(|dir| statvfs(dir).ok()).map_or(MOST, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+    (free - free / 10).min(MOST)
+}
+
 /// Settings of image sources, from Docker's and the usual places.
 pub fn sources(cache: &Path, insecure: &[String]) -> Config {
     let mut config = Config::new(cache);
+    config.limits.inflated = room(cache);
     let docker = variable("DOCKER_CONFIG").map(PathBuf::from);
     let docker = docker.or_else(|| variable("HOME").map(|home| Path::new(&home).join(".docker")));
     config.docker_config = docker.map(|dir| dir.join("config.json"));

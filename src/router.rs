@@ -43,6 +43,6 @@ impl Router {
     /// By what an archive for it is judged. What has to be inflated goes to `spool`.
     pub fn options<'a>(&self, platform: Option<Platform>, spool: &'a Path) -> Options<'a> {
         let Self { profile, device, disk } = *self;
-        Options { profile, device, platform, disk, ..Options::new(spool) }
+        Options { profile, device, platform, disk, limit: machine::room(spool), ..Options::new(spool) }
     }
 }

@@ -9,6 +9,7 @@ mod cache;
 mod check;
 mod convert;
 mod fallbacks;
+mod hostile;
 mod kill;
 mod outputs;
 mod platforms;

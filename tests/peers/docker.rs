@@ -11,13 +11,15 @@ use super::{RUN_HERE, build, image, probe_says, short};
 
 /// A docker daemon without network, with its state in the world's directory; it and its containers end when this is
 /// dropped.
-struct Daemon {
+pub struct Daemon {
     server: Child,
-    socket: String,
+    /// Its `DOCKER_HOST`.
+    pub socket: String,
 }
 
 impl Daemon {
-    fn start(world: &World) -> Self {
+    /// Starts one, and waits until it serves.
+    pub fn start(world: &World) -> Self {
         let state = world.root().join("docker");
         let dir = |name: &str| state.join(name).display().to_string();
         std::fs::create_dir(&state).unwrap();
@@ -43,7 +45,7 @@ impl Daemon {
     }
 
     /// The client, ready for arguments.
-    fn docker(&self) -> Command {
+    pub fn docker(&self) -> Command {
         let mut command = tool("docker");
         command.env("DOCKER_HOST", &self.socket);
         command

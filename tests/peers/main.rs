@@ -9,9 +9,11 @@ mod support;
 
 mod buildah;
 mod docker;
+mod fixtures;
 mod listing;
 mod oci;
 mod podman;
+mod tree;
 
 use std::path::{Path, PathBuf};
 

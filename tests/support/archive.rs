@@ -23,6 +23,8 @@ pub struct Entry {
     pub mtime: u64,
     /// Target of a link, or empty.
     pub link: String,
+    /// Extended attributes, as pax records have them.
+    pub xattrs: BTreeMap<String, Vec<u8>>,
     /// What a file holds.
     pub data: Vec<u8>,
 }
@@ -46,6 +48,11 @@ pub fn tar_entries(tar: impl Read) -> BTreeMap<String, Entry> {
         let path = path.trim_start_matches("./").trim_end_matches('/').to_owned();
         let link =
             entry.link_name_bytes().map(|name| String::from_utf8(name.into_owned()).unwrap()).unwrap_or_default();
+        // the names that GNU tar and umoci write start with `./`, a hard link's target as well
+        let link = match header.entry_type() {
+            tar::EntryType::Link => link.trim_start_matches("./").to_owned(),
+            _ => link,
+        };
         let mut read = Entry {
             kind: char::from(header.entry_type().as_byte()),
             mode: header.mode().unwrap() & 0o7777,
@@ -53,8 +60,15 @@ pub fn tar_entries(tar: impl Read) -> BTreeMap<String, Entry> {
             gid: header.gid().unwrap(),
             mtime: header.mtime().unwrap(),
             link,
+            xattrs: BTreeMap::new(),
             data: Vec::new(),
         };
+        for record in entry.pax_extensions().unwrap().into_iter().flatten() {
+            let record = record.unwrap();
+            if let Some(name) = record.key().unwrap().strip_prefix("SCHILY.xattr.") {
+                read.xattrs.insert(name.to_owned(), record.value_bytes().to_vec());
+            }
+        }
         entry.read_to_end(&mut read.data).unwrap();
         if !path.is_empty() {
             assert!(entries.insert(path.clone(), read).is_none(), "{path} comes twice");

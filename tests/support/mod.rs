@@ -9,6 +9,7 @@
 pub mod archive;
 pub mod browser;
 pub mod leftovers;
+pub mod raw;
 pub mod registry;
 pub mod tiny_elf;
 pub mod world;

@@ -22,6 +22,7 @@ use crate::{
 use header::{BLOCK, Header};
 use order::Order;
 use pax::Pax;
+pub use pax::records as pax_records;
 
 /// Most bytes of one extension header (a pax record block, a GNU long name); Go's `archive/tar` has the same.
 pub const MAX_EXTENSION: u64 = 1 << 20;
@@ -58,7 +59,7 @@ pub enum LayerError {
     /// The tar ends in the middle.
     #[error("the layer is cut off at byte {at}, {}", match .name.is_empty() {
         true => "in a header".to_string(),
-        false => format!("in entry `{}`", path::show(.name)),
+        false => format!("in entry `{}`", path::brief(.name)),
     })]
     Truncated {
         /// Length of what there is.
@@ -75,7 +76,7 @@ pub enum LayerError {
         why: &'static str,
     },
     /// An entry that can't be part of a rootfs.
-    #[error("layer entry `{}` (at byte {at}): {why}", path::show(.name))]
+    #[error("layer entry `{}` (at byte {at}): {why}", path::brief(.name))]
     Entry {
         /// Where its header starts.
         at: u64,

@@ -115,12 +115,28 @@ pub fn is_below(path: &[u8], dir: &[u8]) -> bool {
     }
 }
 
-/// A path for messages: UTF-8 where it is, escapes for the rest and for control characters.
+/// What [`brief`] shows of a path, in characters.
+const BRIEF: usize = 200;
+
+/// An untrusted name for messages, which can have a megabyte: as [`show`], but cut.
+pub fn brief(name: &[u8]) -> String {
+    let mut text = show(&name[..name.len().min(4 * BRIEF)]);
+    if let Some((at, _)) = text.char_indices().nth(BRIEF) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
+}
+
+/// A path for messages: UTF-8 where it is, escapes for the rest, for control characters, and for those that turn the
+/// direction of text around (which can make a name look like another).
 pub fn show(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() {
+            if c.is_control()
+                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            {
                 text.extend(c.escape_default());
             } else {
                 text.push(c);
@@ -178,5 +194,8 @@ mod tests {
         assert_eq!(ancestors(b"a/b/c").collect::<Vec<_>>(), [b"a/b".as_slice(), b"a", b""]);
         assert_eq!(ancestors(b"").count(), 0);
         assert_eq!(show(b"a\n\xff\xc3\xa4"), "a\\n\\xff\u{e4}");
+        assert_eq!(show("a\u{202e}b".as_bytes()), "a\\u{202e}b");
+        assert_eq!(brief("ä".repeat(200).as_bytes()), "ä".repeat(200));
+        assert_eq!(brief("ä".repeat(1 << 20).as_bytes()), "ä".repeat(200) + "…");
     }
 }

@@ -86,6 +86,17 @@ pub enum Error {
         /// The bound.
         limit: u64,
     },
+    /// More comes out of compressed bytes than [`crate::Limits::inflated`] allows.
+    #[error(
+        "{what} is over the limit of {limit} bytes: that is 64 GiB, or less where the disk of the cache has less room. \
+         A decompression bomb? If it is honest, free some space there, or keep the cache on another disk (--cache-dir)"
+    )]
+    Inflates {
+        /// What it is, with where it came from.
+        what: String,
+        /// The bound.
+        limit: u64,
+    },
     /// JSON or structure that is not what the format says.
     #[error("{what}: {reason}")]
     Malformed {

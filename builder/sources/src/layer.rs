@@ -275,7 +275,7 @@ impl LayerReader {
         self.inflated += n as u64;
         if self.inflated > self.limit {
             let what = format!("{}: the uncompressed content of layer {}", self.from, self.blob);
-            return Err(Error::TooLarge { what, limit: self.limit }.into());
+            return Err(Error::Inflates { what, limit: self.limit }.into());
         }
         if self.hashes {
             self.hash.update(&buf[..n]);

@@ -188,7 +188,7 @@ impl Members {
         self.count += 1;
         let text = String::from_utf8_lossy(&member.name).into_owned();
         if (text.starts_with('/') || text.split('/').any(|c| c == "..")) && self.unsafe_names.len() < 5 {
-            self.unsafe_names.push(routerpack_rootfs::path::show(&member.name));
+            self.unsafe_names.push(routerpack_rootfs::path::brief(&member.name));
         }
         let Some(name) = normal("", &text) else { return };
         if self.named.len() >= MAX_NAMED {

@@ -60,14 +60,14 @@ struct Pending {
 }
 
 fn entry(member: &Member, seen: &mut Seen, findings: &mut Findings) {
-    let shown = || format!("/{}", path::show(&member.name).trim_start_matches("./").trim_start_matches('/'));
+    let shown = || format!("/{}", path::brief(&member.name).trim_start_matches("./").trim_start_matches('/'));
     if member.name.starts_with(b"/") {
         findings.add("unsafe-name", shown(), "an entry has an absolute name");
     }
     let Ok(name) = path::clean(&member.name) else {
         findings.add(
             "unsafe-name",
-            path::show(&member.name),
+            path::brief(&member.name),
             "an entry has a name that leads out of the root, or that Linux can't have",
         );
         return;

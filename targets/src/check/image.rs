@@ -12,13 +12,19 @@ use super::archive::{Members, Range};
 const MAX_JSON: u64 = 4 << 20;
 /// Indexes in indexes.
 const MAX_DEPTH: usize = 4;
+/// Indexes and manifests that are read in all: an index can list another as often as it likes.
+const MAX_DOCUMENTS: usize = 256;
+/// Layers of one image; the sources that `convert` reads from have the same. Docker itself stops at 127.
+pub(crate) const MAX_LAYERS: usize = 1000;
 
 /// One line of `manifest.json`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub(crate) struct DockerEntry {
     pub config: String,
+    #[serde(default)]
     pub repo_tags: Option<Vec<String>>,
+    #[serde(default)]
     pub layers: Option<Vec<String>>,
 }
 
@@ -30,12 +36,15 @@ struct OciPlatform {
     variant: String,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Descriptor {
+    #[serde(default)]
     media_type: String,
     digest: String,
+    #[serde(default)]
     platform: Option<OciPlatform>,
+    #[serde(default)]
     annotations: Option<std::collections::BTreeMap<String, String>>,
 }
 
@@ -64,6 +73,8 @@ pub(crate) struct Oci {
     pub attestations: usize,
     /// What could not be read.
     pub problems: Vec<String>,
+    /// Documents that were read.
+    read: usize,
 }
 
 /// A JSON document of the archive; an error says what is wrong with it.
@@ -88,13 +99,7 @@ pub(crate) fn oci(members: &Members) -> io::Result<Oci> {
 }
 
 fn index(members: &Members, name: &str, tags: &[String], depth: usize, oci: &mut Oci) -> io::Result<()> {
-    let document: OciDocument = match json(members, name)? {
-        Ok(document) => document,
-        Err(problem) => {
-            oci.problems.push(problem);
-            return Ok(());
-        }
-    };
+    let Some(document) = read_document(members, name, oci)? else { return Ok(()) };
     for manifest in document.manifests.unwrap_or_default().into_iter().take(256) {
         let annotation = |key: &str| manifest.annotations.as_ref().and_then(|a| a.get(key));
         let is_unknown = manifest.platform.as_ref().is_some_and(|p| p.os == "unknown" || p.architecture == "unknown");
@@ -115,14 +120,12 @@ fn index(members: &Members, name: &str, tags: &[String], depth: usize, oci: &mut
             }
             continue;
         }
-        let document: OciDocument = match json(members, &file)? {
-            Ok(document) => document,
-            Err(problem) => {
-                oci.problems.push(problem);
-                continue;
-            }
-        };
+        let Some(document) = read_document(members, &file, oci)? else { continue };
         let parts = document.layers.unwrap_or_default();
+        if parts.len() > MAX_LAYERS {
+            oci.problems.push(format!("`{file}` has {} layers: more than {MAX_LAYERS} are not read", parts.len()));
+            continue;
+        }
         let layers: Vec<String> = parts.iter().filter_map(|l| blob(&l.digest)).collect();
         match document.config.and_then(|c| blob(&c.digest)) {
             Some(config) if layers.len() == parts.len() => {
@@ -133,6 +136,22 @@ fn index(members: &Members, name: &str, tags: &[String], depth: usize, oci: &mut
         }
     }
     Ok(())
+}
+
+/// An index or a manifest, unless too many were read or this one is damaged, which is noted.
+fn read_document(members: &Members, name: &str, oci: &mut Oci) -> io::Result<Option<OciDocument>> {
+    oci.read += 1;
+    let problem = match oci.read <= MAX_DOCUMENTS {
+        true => match json(members, name)? {
+            Ok(document) => return Ok(Some(document)),
+            Err(problem) => problem,
+        },
+        false => format!("there are more than {MAX_DOCUMENTS} indexes and manifests, which are not read"),
+    };
+    if oci.problems.last() != Some(&problem) {
+        oci.problems.push(problem);
+    }
+    Ok(None)
 }
 
 /// Where a layout keeps a blob.

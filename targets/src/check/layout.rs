@@ -108,6 +108,11 @@ fn docker(members: &Members, findings: &mut Findings) -> io::Result<Option<Descr
         tags: entry.repo_tags.unwrap_or_default(),
     };
     layers(&described, findings);
+    if described.layers.len() > image::MAX_LAYERS {
+        let message = format!("more than {} layers are not read", image::MAX_LAYERS);
+        findings.add("archive-damaged", "manifest.json", message);
+        return Ok(None);
+    }
     if described.layers.iter().any(|l| l.starts_with("blobs/")) {
         findings.add("layer-paths", "manifest.json", "layers lie at blobs/sha256/…");
     } else {

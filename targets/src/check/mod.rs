@@ -26,6 +26,7 @@ mod size;
 mod walk;
 
 use std::{
+    collections::HashMap,
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -247,8 +248,16 @@ fn parts(
     let mut strata = Vec::new();
     let mut whole = true;
     let mut ids = Vec::new();
+    // The same bytes may be listed many times.
+    let mut known: HashMap<u64, Option<(Option<Stratum>, Digest)>> = HashMap::new();
     for (at, name) in described.layers.iter().enumerate() {
-        match layer(members, at, name, made, spool, findings)? {
+        let place = image::layer(members, name).map(|range| range.start);
+        let read = match place.and_then(|place| known.get(&place)) {
+            Some(known) => known.clone(),
+            None => layer(members, at, name, made, spool, findings)?,
+        };
+        known.extend(place.map(|place| (place, read.clone())));
+        match read {
             Some((stratum, id)) => {
                 strata.extend(stratum.filter(|_| whole));
                 whole &= strata.len() == at + 1;

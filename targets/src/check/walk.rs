@@ -102,8 +102,7 @@ pub(crate) fn walk(file: &File, start: u64, end: u64, visit: &mut dyn FnMut(Memb
 /// Takes what concerns us out of a pax header; the size that it gives, if it does.
 fn pax(bytes: &[u8], next: &mut Member, name: &mut Option<Vec<u8>>, link: &mut Option<Vec<u8>>) -> Option<u64> {
     let mut size = None;
-    for record in tar::PaxExtensions::new(bytes).flatten() {
-        let (key, value) = (record.key_bytes(), record.value_bytes());
+    for (key, value) in routerpack_rootfs::layer::pax_records(bytes).flatten() {
         match key {
             b"path" => *name = Some(value.to_vec()),
             b"linkpath" => *link = Some(value.to_vec()),
@@ -112,7 +111,7 @@ fn pax(bytes: &[u8], next: &mut Member, name: &mut Option<Vec<u8>>, link: &mut O
             _ => {
                 let attribute = key.strip_prefix(b"SCHILY.xattr.").or(key.strip_prefix(b"LIBARCHIVE.xattr."));
                 if let Some(attribute) = attribute.filter(|_| next.xattrs.len() < MAX_XATTRS) {
-                    next.xattrs.push(routerpack_rootfs::path::show(attribute));
+                    next.xattrs.push(routerpack_rootfs::path::brief(attribute));
                 }
             }
         }

@@ -18,13 +18,12 @@ pub(super) struct Pax {
 }
 
 impl Pax {
-    pub fn parse(mut records: &[u8]) -> Result<Self, &'static str> {
+    pub fn parse(header: &[u8]) -> Result<Self, &'static str> {
         let mut pax = Self::default();
         // libarchive writes attributes under both names; star's form is the plain one, so it counts.
         let mut encoded = BTreeMap::new();
-        while !records.is_empty() {
-            let (key, value, rest) = record(records)?;
-            records = rest;
+        for record in records(header) {
+            let (key, value) = record?;
             let text = || std::str::from_utf8(value).ok().filter(|text| !text.is_empty());
             let id = |what| match text() {
                 None if value.is_empty() => Ok(None),
@@ -61,6 +60,24 @@ impl Pax {
         pax.xattrs.retain(|name, _| !name.is_empty() && !name.contains(&0) && !is_overlay_mark(name));
         Ok(pax)
     }
+}
+
+/// The records of a header, as keys and values; the first that is malformed is the last. A value may have any bytes:
+/// newlines end nothing.
+pub fn records(mut header: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), &'static str>> {
+    std::iter::from_fn(move || {
+        if header.is_empty() {
+            return None;
+        }
+        let first = record(header).map(|(key, value, rest)| {
+            header = rest;
+            (key, value)
+        });
+        if first.is_err() {
+            header = &[];
+        }
+        Some(first)
+    })
 }
 
 /// Key, value, and what follows.

@@ -1,11 +1,12 @@
 //! Named files of a store, out of a directory or a tar; nothing outside of it can be reached.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
 
 use super::members::Members;
 use crate::error::{Error, Result};
@@ -70,8 +71,15 @@ impl Beneath {
         let file: File = match openat2(&self.fd, name, flags, Mode::empty(), resolve) {
             Ok(fd) => fd.into(),
             Err(e) => {
-                let e = io::Error::from(e);
-                return if e.kind() == io::ErrorKind::NotFound { Ok(None) } else { Err(Error::file(path, "open")(e)) };
+                return match e {
+                    Errno::NOENT => Ok(None),
+                    // What the kernel says of it would be "Invalid cross-device link".
+                    Errno::XDEV => Err(Error::malformed(
+                        path.display().to_string(),
+                        "a symbolic link leads out of the layout: copy the layout with `cp -RL`, if you trust it",
+                    )),
+                    e => Err(Error::file(path, "open")(e.into())),
+                };
             }
         };
         let metadata = file.metadata().map_err(Error::file(&path, "open"))?;

@@ -138,7 +138,7 @@ fn inflate(path: &Path, input: impl Read, packing: Packing, blobs: &BlobStore, l
         writer.write_all(&buffer[..n]).map_err(Error::file(blobs.tmp(), "write"))?;
     }
     if size > limit {
-        return Err(Error::TooLarge { what: format!("{}: the uncompressed content", path.display()), limit });
+        return Err(Error::Inflates { what: format!("{}: the uncompressed content", path.display()), limit });
     }
     Ok(writer.finish()?.0)
 }

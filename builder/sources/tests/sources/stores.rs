@@ -294,7 +294,7 @@ fn what_is_no_store_says_so() {
     fs::write(&path, gzip(&vec![0; 64 << 20])).unwrap();
     let mut small = config(&cache);
     small.limits.inflated = 1 << 20;
-    assert!(matches!(open_store(&path, &small), Err(Error::TooLarge { .. })));
+    assert!(matches!(open_store(&path, &small), Err(Error::Inflates { .. })));
     assert_eq!(leftovers(&cache), Vec::<String>::new());
 }
 
@@ -348,7 +348,7 @@ fn a_tampered_layout_is_found_out_and_nothing_outside_is_read() {
         let _ = fs::remove_file(file(&layout, &first));
         std::os::unix::fs::symlink(&target, file(&layout, &first)).unwrap();
         let error = read(&layout).unwrap_err();
-        assert!(matches!(error, Error::File { .. }), "{error}");
+        assert!(error.to_string().contains("leads out of the layout"), "{error}");
     }
     // A link inside is fine.
     fs::remove_file(file(&layout, &first)).unwrap();
