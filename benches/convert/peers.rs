@@ -50,7 +50,7 @@ pub fn all() -> Vec<&'static Peer> {
         let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
         found.is_ok_and(|status| status.success())
     };
-    PEERS.iter().filter(|peer| peer.programs.iter().all(|p| there(p))).collect()
+    PEERS.iter().filter(|peer| peer.programs.iter().all(there)).collect()
 }
 
 impl Peer {
