@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use routerpack_targets::rules::Severity;
 
-use crate::{progress::Mode, slim::Slim};
+use crate::{call::Call, progress::Mode, slim::Slim};
 
 /// Builds container images for MikroTik RouterOS: a Dockerfile in, an archive that the router imports out.
 #[derive(Debug, Parser)]
@@ -95,6 +95,17 @@ A bare PATH is the archive's file (`docker buildx build` would make it a directo
 an archive is what a router wants). An existing directory, or a PATH that ends in `/`, means a file inside it; `-` is \
 standard output. Without -o: type=routeros, ./<dirname>.tar";
 
+const CALL_HELP: &str = "\
+What to do: METHOD[,format=json][,ignorestatus=true]
+
+  build    build (the default)
+  check    say what lint finds, in all stages or in what --target needs
+  outline  list the arguments, secrets and agents that the target takes
+  targets  list the stages
+
+`check` ends with 1 where it found warnings or an error, and with 0 where it found nothing or only advice for routers. \
+JSON is BuildKit's.";
+
 /// `routerpack build`
 #[derive(Debug, Args)]
 pub struct BuildArgs {
@@ -176,6 +187,12 @@ pub struct BuildArgs {
     /// What to do when a RUN step fails: `shell` opens one in that step's sandbox
     #[arg(long, value_enum, value_name = "shell")]
     pub on_failure: Option<OnFailure>,
+    /// Say what the Dockerfile is worth, and build nothing; the same as --call=check
+    #[arg(long, conflicts_with = "call")]
+    pub check: bool,
+    /// Build nothing, and say: check (what lint finds), outline (what the target takes), targets (the stages)
+    #[arg(long, default_value = "build", value_name = "METHOD[,format=json]", long_help = CALL_HELP)]
+    pub call: Call,
     /// Print only the image's id
     #[arg(short, long)]
     pub quiet: bool,

@@ -15,13 +15,15 @@ use routerpack_frontends::dockerfile::{
 };
 use routerpack_graph::{ImageConfig, Platform, exec, pb};
 use routerpack_sources::PullPolicy;
+use routerpack_targets::profile::Profile;
 
 use crate::{
     args::{BuildArgs, Cli, Network, OnFailure},
+    call::{self, Call, File, Linting, Method},
     durable,
     excerpt::Excerpt,
     failure::Failure,
-    flags,
+    flags, lint,
     machine::{self, SignalWatch},
     output::{Dest, Output},
     pack::{self, Packing},
@@ -70,7 +72,15 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
         );
     }
     let epoch = pack::epoch(flags.build_args.get("SOURCE_DATE_EPOCH"))?;
-    let lowered = lower(args, &flags, &source, &resolver, &host.platform, platform)?;
+    let options = options(args, &flags, &source, &resolver, &host.platform, platform);
+    let excludes = resolver.locals.get("context").map(|local| local.excludes.clone()).unwrap_or_default();
+    let method = if args.check { Method::Check } else { args.call.method };
+    let linting = Linting::new(&resolver, &excludes, method != Method::Build);
+    if method != Method::Build {
+        let call = Call { method, ..args.call };
+        return call::call(call, source.as_file(), &options, &linting, router.profile, &|d| draw(&source, d));
+    }
+    let lowered = lower(&source, &options, &linting, router.profile, &progress)?;
     for warning in &lowered.warnings {
         progress.line(&draw(&source, warning));
     }
@@ -172,6 +182,12 @@ struct Source {
     text: String,
 }
 
+impl Source {
+    fn as_file(&self) -> File<'_> {
+        File { name: &self.file, text: &self.text }
+    }
+}
+
 fn read_dockerfile(args: &BuildArgs) -> Result<Source, Failure> {
     let stdin = Path::new("-");
     let fail = |path: &Path, why: String| Failure::new(format!("{}: {why}", path.display()));
@@ -257,19 +273,40 @@ fn draw(source: &Source, diagnostic: &Diagnostic) -> String {
     .draw()
 }
 
+/// Parses and lowers; what lint finds is said even if that fails.
 fn lower(
+    source: &Source,
+    options: &Options,
+    resolver: &Linting<'_>,
+    profile: Profile,
+    progress: &Progress,
+) -> Result<Lowered, Failure> {
+    let all = |diagnostics: &[Diagnostic]| {
+        let drawn: Vec<String> = diagnostics.iter().map(|d| draw(source, d)).collect();
+        Failure::drawn(drawn.join("\n\n"))
+    };
+    let mut lint = call::lint(source.as_file(), options).map_err(|error| all(&[error]))?;
+    let parsed = Dockerfile::parse(&source.text);
+    lint.syntax(&source.text, &parsed);
+    let result = match &parsed {
+        Err(diagnostics) => Err(all(diagnostics)),
+        Ok(dockerfile) => lower::lower_and_lint(dockerfile, &source.text, options, resolver, &mut lint)
+            .map_err(|error| all(&[error.diagnostic()])),
+    };
+    if let Some(text) = lint::short(&lint.findings, profile) {
+        progress.line(&text);
+    }
+    result
+}
+
+fn options(
     args: &BuildArgs,
     flags: &Flags,
     source: &Source,
     resolver: &SourceResolver,
     host: &Platform,
     platform: Option<Platform>,
-) -> Result<Lowered, Failure> {
-    let all = |diagnostics: Vec<Diagnostic>| {
-        let drawn: Vec<String> = diagnostics.iter().map(|d| draw(source, d)).collect();
-        Failure::drawn(drawn.join("\n\n"))
-    };
-    let dockerfile = Dockerfile::parse(&source.text).map_err(all)?;
+) -> Options {
     let mut options = Options::new(host.clone());
     options.filename = source.file.clone();
     options.target = args.target.clone();
@@ -295,8 +332,7 @@ fn lower(
     options.extra_hosts = flags.hosts.clone();
     options.ulimits = flags.ulimits.clone();
     options.shm_size = flags.shm_size;
-    lower::lower(&dockerfile, &source.text, &options, resolver)
-        .map_err(|e| Failure::drawn(draw(source, &e.diagnostic())))
+    options
 }
 
 /// Opens a shell where a step failed.

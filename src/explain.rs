@@ -13,7 +13,11 @@ use crate::{args::ExplainArgs, check::style, failure::Failure};
 pub fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let profile = profile(&args.routeros)?;
     match &args.rule {
-        None => rules::all().iter().for_each(|rule| line(rule, profile)),
+        None => {
+            rules::all().iter().for_each(|rule| line(rule, profile));
+            anstream::println!("\nIn Dockerfiles (`routerpack build --check`):");
+            rules::dockerfile().iter().for_each(|rule| line(rule, profile));
+        }
         Some(id) => match rules::find(id) {
             Some(rule) => whole(rule, profile),
             None => {
@@ -37,7 +41,7 @@ pub fn profile(text: &str) -> Result<Profile, Failure> {
 fn line(rule: &Rule, profile: Profile) {
     let (severity, _) = rule.level(profile);
     let style = style(severity);
-    anstream::println!("{style}{severity:<7}{style:#} {:<20} {}", rule.id, rule.title);
+    anstream::println!("{style}{severity:<7}{style:#} {:<24} {}", rule.id, rule.title);
 }
 
 fn whole(rule: &Rule, profile: Profile) {

@@ -1,6 +1,6 @@
 //! The rules that an archive is judged by, and how sure anybody is of each.
 //!
-//! `data/rules.json` holds them: for each rule what it says, why, what mends it, where that comes from, and from
+//! `data/rules.json` holds them, and `data/dockerfile-rules.json` those that lint of a Dockerfile has for routers: for each rule what it says, why, what mends it, where that comes from, and from
 //! which version on it weighs how much. A severity never exceeds its evidence: what is only inferred, or disputed,
 //! is at most a warning, except for the universal profile, which is strict on purpose.
 
@@ -86,16 +86,23 @@ pub fn all() -> &'static [Rule] {
     RULES.get_or_init(|| serde_json::from_str(include_str!("../data/rules.json")).unwrap_or_default())
 }
 
-/// The rule of that name.
+/// The rules for Dockerfiles, whose names begin with `Router`. The frontend finds; what a finding weighs is said here.
+pub fn dockerfile() -> &'static [Rule] {
+    static RULES: OnceLock<Vec<Rule>> = OnceLock::new();
+    RULES.get_or_init(|| serde_json::from_str(include_str!("../data/dockerfile-rules.json")).unwrap_or_default())
+}
+
+/// The rule of that name, for archives or for Dockerfiles.
 pub fn find(id: &str) -> Option<&'static Rule> {
-    all().iter().find(|rule| rule.id == id)
+    all().iter().chain(dockerfile()).find(|rule| rule.id == id)
 }
 
 /// Rules whose names resemble `id`, for a typing error.
 pub fn similar(id: &str) -> Vec<&'static Rule> {
     let wanted = id.to_ascii_lowercase();
     let words: Vec<&str> = wanted.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| w.len() > 2).collect();
-    all().iter().filter(|rule| words.iter().any(|w| rule.id.contains(w))).take(5).collect()
+    let like = |rule: &&Rule| words.iter().any(|w| rule.id.to_ascii_lowercase().contains(w));
+    all().iter().chain(dockerfile()).filter(like).take(5).collect()
 }
 
 impl Evidence {
@@ -127,7 +134,7 @@ impl Rule {
 
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Severity::Info => "info",
             Severity::Warning => "warning",
             Severity::Error => "error",
@@ -155,8 +162,9 @@ mod tests {
 
     #[test]
     fn every_rule_is_complete() {
-        let rules: Vec<Rule> = serde_json::from_str(include_str!("../data/rules.json")).unwrap();
-        assert_eq!(rules.len(), all().len());
+        let mut rules: Vec<Rule> = serde_json::from_str(include_str!("../data/rules.json")).unwrap();
+        rules.extend(serde_json::from_str::<Vec<Rule>>(include_str!("../data/dockerfile-rules.json")).unwrap());
+        assert_eq!(rules.len(), all().len() + dockerfile().len());
         for rule in &rules {
             for text in [&rule.id, &rule.title, &rule.why, &rule.cure, &rule.source] {
                 assert!(!text.trim().is_empty(), "{rule:?}");
@@ -188,7 +196,7 @@ mod tests {
         ] {
             assert_eq!(at(id, profile), severity, "{id} on {profile}");
         }
-        for rule in all() {
+        for rule in all().iter().chain(dockerfile()) {
             for minor in 9..=30 {
                 let profile: Profile = format!("7.{minor}").parse().unwrap();
                 let (severity, evidence) = rule.level(profile);

@@ -11,6 +11,7 @@ mod convert;
 mod fallbacks;
 mod hostile;
 mod kill;
+mod lint;
 mod outputs;
 mod platforms;
 mod recipe;

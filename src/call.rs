@@ -1,0 +1,255 @@
+//! `routerpack build --check` and `--call`: what can be said of a Dockerfile without building it, as text as buildx
+//! prints it, or as BuildKit's JSON (`frontend/subrequests/{lint,outline,targets}`).
+
+use std::{collections::BTreeMap, process::ExitCode, str::FromStr, sync::Mutex};
+
+use routerpack_files::pattern::Matcher;
+use routerpack_frontends::dockerfile::{
+    Diagnostic, Dockerfile, LineRange, Severity,
+    lint::{self, CHECK_ARGUMENT, Lint},
+    lower::{self, Context, Options, ResolveError, ResolvedImage, Resolver},
+};
+use routerpack_graph::Platform;
+use routerpack_targets::profile::Profile;
+use serde_json::{Value, json};
+
+use crate::{failure::Failure, lint::Report, outline};
+
+/// What to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Nothing: build.
+    Build,
+    /// What lint finds.
+    Check,
+    /// What the target takes.
+    Outline,
+    /// The stages.
+    Targets,
+}
+
+/// `--call`: `METHOD[,format=json][,ignorestatus=true]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// What to say.
+    pub method: Method,
+    /// As JSON.
+    pub json: bool,
+    /// End with 0 whatever was found.
+    pub ignore_status: bool,
+}
+
+impl FromStr for Call {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut call = Call { method: Method::Build, json: false, ignore_status: false };
+        let mut named = false;
+        for field in text.split(',') {
+            match field.split_once('=') {
+                Some(("format", "json")) => call.json = true,
+                Some(("format", "" | "text")) => call.json = false,
+                Some(("ignorestatus", value)) => {
+                    call.ignore_status = match value.to_ascii_lowercase().as_str() {
+                        "1" | "t" | "true" => true,
+                        "0" | "f" | "false" => false,
+                        _ => return Err(format!("ignorestatus={value} is neither true nor false")),
+                    }
+                }
+                Some(_) => return Err(format!("invalid field for call: {field}")),
+                None if named => return Err(format!("more than one method: {text}")),
+                None => {
+                    named = true;
+                    call.method = match field {
+                        "build" => Method::Build,
+                        "check" | "lint" => Method::Check,
+                        "outline" => Method::Outline,
+                        "targets" => Method::Targets,
+                        other => return Err(format!("{other} is not build, check, outline or targets")),
+                    }
+                }
+            }
+        }
+        Ok(call)
+    }
+}
+
+/// A Dockerfile as it was read.
+#[derive(Clone, Copy)]
+pub struct File<'a> {
+    /// Its name in messages.
+    pub name: &'a str,
+    /// Its text.
+    pub text: &'a str,
+}
+
+impl File<'_> {
+    /// Its name without directories, which is what BuildKit knows of it.
+    pub fn base_name(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or(self.name)
+    }
+
+    /// Its text as BuildKit's JSON has it: base64 (RFC 4648).
+    pub fn base64(&self) -> String {
+        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = String::with_capacity(self.text.len().div_ceil(3) * 4);
+        for chunk in self.text.as_bytes().chunks(3) {
+            let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
+            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+            for at in 0..4 {
+                let digit = ALPHABET[(bits >> (18 - 6 * at) & 63) as usize];
+                text.push(if at <= chunk.len() { digit.into() } else { '=' });
+            }
+        }
+        text
+    }
+}
+
+/// A range a line, as BuildKit's `toRanges` makes them.
+pub fn location(lines: LineRange) -> Value {
+    let range = |line: usize| json!({"start": {"line": line}, "end": {"line": line}});
+    json!({"ranges": (lines.start..=lines.end.max(lines.start)).map(range).collect::<Vec<_>>()})
+}
+
+/// Answers as another resolver does, and knows the ignore file.
+pub struct Linting<'a> {
+    inner: &'a dyn Resolver,
+    ignored: Option<Matcher>,
+    /// Images that weren't found and why, if that is no error: lint can say much without them.
+    missing: Option<Mutex<BTreeMap<String, String>>>,
+}
+
+impl<'a> Linting<'a> {
+    /// With the ignore file's patterns. `lenient`: an image that can't be found has nothing in its config.
+    pub fn new(inner: &'a dyn Resolver, excludes: &[String], lenient: bool) -> Self {
+        // The reader of ignore files has seen to it that they are patterns.
+        let matcher = Matcher::new(excludes).ok();
+        let ignored = matcher.filter(|matcher| !matcher.is_empty() && !matcher.has_negation());
+        Self { inner, ignored, missing: lenient.then(Mutex::default) }
+    }
+
+    fn missing(&self) -> BTreeMap<String, String> {
+        self.missing.as_ref().map(|m| m.lock().unwrap_or_else(|e| e.into_inner()).clone()).unwrap_or_default()
+    }
+}
+
+impl Resolver for Linting<'_> {
+    fn image(&self, reference: &str, platform: &Platform) -> Result<ResolvedImage, ResolveError> {
+        match (self.inner.image(reference, platform), &self.missing) {
+            (Err(error), Some(missing)) => {
+                let mut missing = missing.lock().unwrap_or_else(|e| e.into_inner());
+                missing.insert(reference.to_string(), error.to_string());
+                // An image without layers would be nothing at all.
+                let layer = format!("sha256:{}", "0".repeat(64));
+                let config = json!({
+                    "os": platform.os, "architecture": platform.architecture, "variant": platform.variant,
+                    "config": {"Cmd": ["/bin/sh"]}, "rootfs": {"type": "layers", "diff_ids": [layer]},
+                });
+                let config = config.to_string().into_bytes();
+                Ok(ResolvedImage { reference: reference.to_string(), digest: None, config })
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    fn context(&self, name: &str, platform: &Platform) -> Result<Context, ResolveError> {
+        self.inner.context(name, platform)
+    }
+
+    fn is_ignored(&self, path: &str) -> bool {
+        self.ignored.as_ref().is_some_and(|matcher| matcher.matches(path.as_bytes()))
+    }
+}
+
+/// A lint with the rules that the build argument or the file chooses.
+pub fn lint(file: File<'_>, options: &Options) -> Result<Lint, Diagnostic> {
+    let argument = options.build_args.get(CHECK_ARGUMENT).map(String::as_str);
+    lint::options(file.text, argument).map(Lint::new).map_err(|error| {
+        let diagnostic = Diagnostic::error(error.span.unwrap_or_default(), error.to_string());
+        diagnostic.help("write skip=, error= and experimental=, with `;` between them and no blanks")
+    })
+}
+
+/// Says what was asked for. `draw` draws an error with its place.
+pub fn call(
+    call: Call,
+    file: File<'_>,
+    options: &Options,
+    resolver: &Linting<'_>,
+    profile: Profile,
+    draw: &dyn Fn(&Diagnostic) -> String,
+) -> Result<ExitCode, Failure> {
+    let parsed = Dockerfile::parse(file.text);
+    let drawn = |errors: &[Diagnostic]| Failure::drawn(errors.iter().map(draw).collect::<Vec<_>>().join("\n\n"));
+    let (text, value, failed) = match call.method {
+        Method::Targets => {
+            let dockerfile = parsed.map_err(|errors| drawn(&errors))?;
+            (outline::targets_text(&dockerfile), outline::targets_json(&dockerfile, file), false)
+        }
+        Method::Outline => {
+            let dockerfile = parsed.map_err(|errors| drawn(&errors))?;
+            let found = lower::outline(&dockerfile, file.text, options, resolver)
+                .map_err(|error| drawn(&[error.diagnostic()]))?;
+            (outline::text(&found), outline::json(&found, file), false)
+        }
+        Method::Build | Method::Check => {
+            let mut lint = lint(file, options).map_err(|error| drawn(&[error]))?;
+            lint.syntax(file.text, &parsed);
+            let is_parsed = parsed.is_ok();
+            let errors = match parsed {
+                Err(diagnostics) => diagnostics.into_iter().filter(|d| d.severity == Severity::Error).collect(),
+                Ok(dockerfile) => {
+                    let result = lower::lint(&dockerfile, file.text, options, resolver, &mut lint);
+                    result.err().map(|error| error.diagnostic()).into_iter().collect::<Vec<_>>()
+                }
+            };
+            let report = Report { file, findings: &lint.findings, errors: &errors, is_parsed, profile };
+            for (image, why) in resolver.missing() {
+                anstream::eprintln!(
+                    "note: {image} could not be looked up, so nothing is known of its variables and its shell\n  {why}"
+                );
+            }
+            if !errors.is_empty() && !call.json {
+                print!("{}", report.text());
+                return Err(drawn(&errors));
+            }
+            (report.text(), report.json(), report.fails())
+        }
+    };
+    match call.json {
+        true => println!("{value:#}"),
+        false => print!("{text}"),
+    }
+    Ok(ExitCode::from(u8::from(failed && !call.ignore_status)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls() {
+        let call = |method, json, ignore_status| Ok(Call { method, json, ignore_status });
+        for (text, expected) in [
+            ("check", call(Method::Check, false, false)),
+            ("lint,format=json", call(Method::Check, true, false)),
+            ("format=json,outline", call(Method::Outline, true, false)),
+            ("targets,ignorestatus=true", call(Method::Targets, false, true)),
+            ("build", call(Method::Build, false, false)),
+            ("check,outline", Err("more than one method: check,outline".to_string())),
+            ("what", Err("what is not build, check, outline or targets".to_string())),
+            ("check,x=y", Err("invalid field for call: x=y".to_string())),
+        ] {
+            assert_eq!(text.parse::<Call>(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn sources_are_base64() {
+        for (text, expected) in
+            [("", ""), ("a", "YQ=="), ("ab", "YWI="), ("abc", "YWJj"), ("\u{ff}\u{fe}~", "w7/Dvn4=")]
+        {
+            assert_eq!(File { name: "", text }.base64(), expected);
+        }
+    }
+}
