@@ -7,6 +7,7 @@ use routerpack_graph::digest::InvalidDigest;
 use routerpack_graph::{Digest, Platform};
 
 use crate::context::InvalidContext;
+use crate::git::GitError;
 use crate::reference::InvalidReference;
 
 /// Shorthand for this crate's results.
@@ -211,6 +212,9 @@ pub enum Error {
     /// Text that is no digest.
     #[error(transparent)]
     Digest(#[from] InvalidDigest),
+    /// A git repository.
+    #[error(transparent)]
+    Git(#[from] GitError),
     /// Text that is no build context.
     #[error(transparent)]
     Context(#[from] InvalidContext),

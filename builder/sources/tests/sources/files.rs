@@ -25,7 +25,7 @@ fn a_file_is_fetched_revalidated_and_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let source = HttpSource::new(&config(dir.path())).unwrap();
     let fetch = |path: &str, checksum: Option<&Digest>, policy, limit| {
-        source.fetch(&format!("http://{}{path}", server.host), checksum, policy, limit, None)
+        source.fetch(&format!("http://{}{path}", server.host), checksum, policy, limit, None, None)
     };
     let got = fetch("/files/tool.bin?token=hunter2", None, PullPolicy::Missing, 1 << 20).unwrap();
     assert_eq!((got.digest.clone(), got.size, got.name.as_str()), (digest.clone(), 50_000, "tool.bin"));

@@ -36,6 +36,7 @@ use routerpack_graph::{Definition, ImageConfig, Platform, SourceMap};
 use super::ast::Dockerfile;
 use super::diagnostic::Diagnostic;
 pub use error::{Fault, LowerError};
+pub use git::git_source;
 pub use options::Options;
 pub use resolver::{Context, ResolveError, ResolvedImage, Resolver};
 
