@@ -162,6 +162,19 @@ pub enum Error {
         /// The server's words.
         reason: String,
     },
+    /// The server refuses to give out a file.
+    #[error(
+        "{host} refuses access to {what}: {reason}. If it wants a token, hand it over: \
+         --secret id=HTTP_AUTH_TOKEN_{host},src=FILE"
+    )]
+    Locked {
+        /// `host[:port]`.
+        host: String,
+        /// The URL.
+        what: String,
+        /// The server's words.
+        reason: String,
+    },
     /// The server has no such thing.
     #[error("{what} does not exist on {host}: {reason}. Check the name and the tag")]
     NotFound {

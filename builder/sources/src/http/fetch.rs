@@ -118,7 +118,10 @@ impl HttpSource {
         if let (StatusCode::NOT_MODIFIED, Some(record)) = (answer.status(), record) {
             return Ok(record.clone());
         }
-        let mut answer = answer.success(&shown(url))?;
+        let mut answer = answer.success(&shown(url)).map_err(|error| match error {
+            Error::Denied { host, what, reason } => Error::Locked { host, what, reason },
+            other => other,
+        })?;
         let total = answer.header("content-length").and_then(|v| v.parse::<u64>().ok());
         let header = |name| answer.header(name).map(str::to_string);
         let (etag, last_modified) = (header("etag"), header("last-modified"));
