@@ -23,7 +23,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0    it worked
   1    it failed; standard error says what, where, why and what to do
-  2    the command line is wrong
+  2    the command line is wrong; or, with --fail-on, the check found errors in the archive (1: warnings)
   130  interrupted (Ctrl-C); 143 terminated (TERM)
   `routerpack run` ends with the code of the command that it ran";
 

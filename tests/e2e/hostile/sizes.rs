@@ -138,7 +138,7 @@ fn many(path: &Path, count: usize) {
 fn memory_follows_the_number_of_entries_and_no_more() {
     // a million take ten times that: every part of it goes by the number
     const COUNT: usize = 100_000;
-    const EACH: u64 = 450;
+    const EACH: u64 = 400;
     let (world, outside) = guarded();
     many(&world.path("many.tar"), COUNT);
     let memory = (48 << 20) + EACH * COUNT as u64;

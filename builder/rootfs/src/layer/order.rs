@@ -17,6 +17,7 @@ use crate::{
 /// The entries so far.
 #[derive(Default)]
 pub(super) struct Order {
+    /// By path, which the entries themselves get at the end: a copy of each would be a large part of the memory.
     entries: BTreeMap<Box<[u8]>, Entry>,
     /// Names' directories as the tar has them and where they are: neighbours mostly share theirs.
     last_dir: Option<(Vec<u8>, Vec<u8>)>,
@@ -30,14 +31,14 @@ impl Order {
         if path.is_empty() && entry.kind != Kind::Dir {
             return Err(EntryFault::Root);
         }
-        entry.path = path.into();
+        entry.path = Box::default();
         if entry.kind == Kind::Dir {
             // A directory in the place of something else, or of nothing, shows nothing from below.
-            entry.opaque = self.entries.get(&entry.path).is_some_and(|old| old.kind != Kind::Dir || old.opaque);
+            entry.opaque = self.entries.get(&*path).is_some_and(|old| old.kind != Kind::Dir || old.opaque);
         } else {
-            self.clear_below(&entry.path);
+            self.clear_below(&path);
         }
-        self.insert(entry);
+        self.insert(path, entry);
         Ok(())
     }
 
@@ -68,11 +69,11 @@ impl Order {
         };
         let below = || Entry {
             extra: Some(Box::new(Extra { link: target.clone(), ..Extra::default() })),
-            ..Entry::new(&path, Kind::HardLink, 0)
+            ..Entry::new(b"", Kind::HardLink, 0)
         };
-        let entry = Entry { path: path.as_slice().into(), ..entry.unwrap_or_else(below) };
+        let entry = entry.unwrap_or_else(below);
         self.clear_below(&path);
-        self.insert(entry);
+        self.insert(path, entry);
         Ok(())
     }
 
@@ -87,8 +88,8 @@ impl Order {
             Some(old) if old.kind != Kind::Whiteout => {}
             _ => {
                 let entry = match self.has_below(&path) {
-                    true => Entry { opaque: true, ..Entry::new_dir(&path) },
-                    false => Entry::new(&path, Kind::Whiteout, 0),
+                    true => Entry { opaque: true, ..Entry::new_dir(b"") },
+                    false => Entry::new(b"", Kind::Whiteout, 0),
                 };
                 self.entries.insert(path.into(), entry);
             }
@@ -102,22 +103,23 @@ impl Order {
         match self.entries.get_mut(&*dir) {
             Some(old) => old.opaque = true, // a directory, or directory() would have failed
             None => {
-                let entry = Entry { opaque: true, ..Entry::new(&dir, Kind::Whiteout, 0) };
+                let entry = Entry { opaque: true, ..Entry::new(b"", Kind::Whiteout, 0) };
                 self.entries.insert(dir.into(), entry);
             }
         }
         Ok(())
     }
 
-    fn insert(&mut self, entry: Entry) {
-        let old = self.entries.insert(entry.path.clone(), entry);
+    fn insert(&mut self, path: Vec<u8>, entry: Entry) {
+        let old = self.entries.insert(path.into(), entry);
         if old.is_some_and(|old| old.kind == Kind::Symlink) {
             self.last_dir = None; // it may have led there
         }
     }
 
     pub fn into_index(self) -> Index {
-        let mut entries: Vec<Entry> = self.entries.into_values().collect();
+        let entries = self.entries.into_iter().map(|(path, entry)| Entry { path, ..entry });
+        let mut entries: Vec<Entry> = entries.collect();
         entries.shrink_to_fit();
         merge::number_groups(&mut entries);
         Index::from_sorted(entries)
@@ -158,7 +160,7 @@ impl Order {
         }
         for dir in std::iter::once(&*real).chain(path::ancestors(&real)) {
             if let Some(entry) = self.entries.get_mut(dir).filter(|e| e.is_whiteout()) {
-                *entry = Entry { opaque: true, ..Entry::new_dir(dir) };
+                *entry = Entry { opaque: true, ..Entry::new_dir(b"") };
             }
         }
         Ok(real)
