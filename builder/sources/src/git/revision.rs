@@ -78,7 +78,9 @@ pub fn check_url(url: &str) -> Result<()> {
     if url.starts_with('-') || authority.starts_with('-') || host.is_empty() || host.starts_with('-') {
         return bad("it names no host");
     }
-    if url.chars().any(char::is_control) || (!is_url && rest.contains("::")) {
+    // without a scheme, only `user@host:path` is an address: a path, or a helper's `ext::`, is none
+    let is_address = is_url || (authority.contains('@') && !authority.contains('/') && !rest.contains("::"));
+    if url.chars().any(char::is_control) || !is_address {
         return bad("it is no address of a repository");
     }
     Ok(())

@@ -54,7 +54,7 @@ fn a_file_is_fetched_revalidated_and_bounded() {
     assert!(matches!(fetch("/absent", None, PullPolicy::Missing, 100), Err(Error::NotFound { .. })));
     assert!(matches!(fetch("/named?3", None, PullPolicy::Offline, 100), Err(Error::Offline { .. })));
     for bad in ["file:///etc/passwd", "nonsense"] {
-        assert!(source.fetch(bad, None, PullPolicy::Missing, 100, None).is_err());
+        assert!(source.fetch(bad, None, PullPolicy::Missing, 100, None, None).is_err());
     }
     assert_eq!(leftovers(dir.path()), Vec::<String>::new());
 }
