@@ -13,7 +13,7 @@ use routerpack_graph::Platform;
 use routerpack_targets::profile::Profile;
 use serde_json::{Value, json};
 
-use crate::{failure::Failure, lint::Report, outline};
+use crate::{context::Source, failure::Failure, lint::Report, outline};
 
 /// What to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,19 +74,10 @@ impl FromStr for Call {
     }
 }
 
-/// A Dockerfile as it was read.
-#[derive(Clone, Copy)]
-pub struct File<'a> {
-    /// Its name in messages.
-    pub name: &'a str,
-    /// Its text.
-    pub text: &'a str,
-}
-
-impl File<'_> {
+impl Source {
     /// Its name without directories, which is what BuildKit knows of it.
     pub fn base_name(&self) -> &str {
-        self.name.rsplit('/').next().unwrap_or(self.name)
+        self.file.rsplit('/').next().unwrap_or(&self.file)
     }
 
     /// Its text as BuildKit's JSON has it: base64 (RFC 4648).
@@ -162,9 +153,9 @@ impl Resolver for Linting<'_> {
 }
 
 /// A lint with the rules that the build argument or the file chooses.
-pub fn lint(file: File<'_>, options: &Options) -> Result<Lint, Diagnostic> {
+pub fn lint(file: &Source, options: &Options) -> Result<Lint, Diagnostic> {
     let argument = options.build_args.get(CHECK_ARGUMENT).map(String::as_str);
-    lint::options(file.text, argument).map(Lint::new).map_err(|error| {
+    lint::options(&file.text, argument).map(Lint::new).map_err(|error| {
         let diagnostic = Diagnostic::error(error.span.unwrap_or_default(), error.to_string());
         diagnostic.help("write skip=, error= and experimental=, with `;` between them and no blanks")
     })
@@ -173,13 +164,13 @@ pub fn lint(file: File<'_>, options: &Options) -> Result<Lint, Diagnostic> {
 /// Says what was asked for. `draw` draws an error with its place.
 pub fn call(
     call: Call,
-    file: File<'_>,
+    file: &Source,
     options: &Options,
     resolver: &Linting<'_>,
     profile: Profile,
     draw: &dyn Fn(&Diagnostic) -> String,
 ) -> Result<ExitCode, Failure> {
-    let parsed = Dockerfile::parse(file.text);
+    let parsed = Dockerfile::parse(&file.text);
     let drawn = |errors: &[Diagnostic]| Failure::drawn(errors.iter().map(draw).collect::<Vec<_>>().join("\n\n"));
     let (text, value, failed) = match call.method {
         Method::Targets => {
@@ -188,18 +179,18 @@ pub fn call(
         }
         Method::Outline => {
             let dockerfile = parsed.map_err(|errors| drawn(&errors))?;
-            let found = lower::outline(&dockerfile, file.text, options, resolver)
+            let found = lower::outline(&dockerfile, &file.text, options, resolver)
                 .map_err(|error| drawn(&[error.diagnostic()]))?;
             (outline::text(&found), outline::json(&found, file), false)
         }
         Method::Build | Method::Check => {
             let mut lint = lint(file, options).map_err(|error| drawn(&[error]))?;
-            lint.syntax(file.text, &parsed);
+            lint.syntax(&file.text, &parsed);
             let is_parsed = parsed.is_ok();
             let errors = match parsed {
                 Err(diagnostics) => diagnostics.into_iter().filter(|d| d.severity == Severity::Error).collect(),
                 Ok(dockerfile) => {
-                    let result = lower::lint(&dockerfile, file.text, options, resolver, &mut lint);
+                    let result = lower::lint(&dockerfile, &file.text, options, resolver, &mut lint);
                     result.err().map(|error| error.diagnostic()).into_iter().collect::<Vec<_>>()
                 }
             };
@@ -249,7 +240,7 @@ mod tests {
         for (text, expected) in
             [("", ""), ("a", "YQ=="), ("ab", "YWI="), ("abc", "YWJj"), ("\u{ff}\u{fe}~", "w7/Dvn4=")]
         {
-            assert_eq!(File { name: "", text }.base64(), expected);
+            assert_eq!(Source { file: String::new(), text: text.to_string() }.base64(), expected);
         }
     }
 }

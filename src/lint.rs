@@ -6,7 +6,7 @@ use routerpack_frontends::dockerfile::{Diagnostic, LineIndex, LineRange, lint::F
 use routerpack_targets::{profile::Profile, rules};
 use serde_json::{Value, json};
 
-use crate::call::{File, location};
+use crate::{call::location, context::Source};
 
 /// A line a finding, as a build lists them; nothing where nothing was found. Advice is counted only.
 pub fn short(findings: &[Finding], profile: Profile) -> Option<String> {
@@ -42,7 +42,7 @@ fn is_advice(finding: &Finding, profile: Profile) -> bool {
 /// What lint found, and what ends the build.
 pub struct Report<'a> {
     /// The Dockerfile.
-    pub file: File<'a>,
+    pub file: &'a Source,
     /// What lint found.
     pub findings: &'a [Finding],
     /// What is wrong.
@@ -115,7 +115,7 @@ impl Report<'_> {
             "sources": [{"filename": self.file.base_name(), "language": "Dockerfile", "data": self.file.base64()}],
         });
         if let Some(error) = self.errors.first() {
-            let lines = LineIndex::new(self.file.text).lines(error.span);
+            let lines = LineIndex::new(&self.file.text).lines(error.span);
             results["buildError"] = json!({"message": self.message(error, lines), "location": location(lines)});
         }
         results
@@ -123,7 +123,7 @@ impl Report<'_> {
 }
 
 /// The lines of an instruction with some around them, as BuildKit prints them (`solver/errdefs/source.go`).
-fn excerpt(file: File<'_>, marked: LineRange) -> String {
+fn excerpt(file: &Source, marked: LineRange) -> String {
     let lines: Vec<&str> = file.text.split('\n').collect();
     let (mut first, mut last) = (marked.start.max(1), marked.end.min(lines.len()));
     if first > lines.len() {
@@ -142,7 +142,7 @@ fn excerpt(file: File<'_>, marked: LineRange) -> String {
         }
         added += 1;
     }
-    let mut text = format!("{}:{}\n--------------------\n", file.name, marked.start);
+    let mut text = format!("{}:{}\n--------------------\n", file.file, marked.start);
     for (number, line) in (first..=last).zip(&lines[first - 1..]) {
         let mark = if (marked.start..=marked.end).contains(&number) { ">>>" } else { "   " };
         let _ = writeln!(text, " {number:3} | {mark} {}", line.trim_end_matches('\r'));
@@ -164,8 +164,8 @@ mod tests {
 
     #[test]
     fn excerpts_are_those_of_the_reference() {
-        let file = File { name: "Dockerfile", text: "a\nb\nc\nd\ne\nf" };
-        let lines = |start, end| excerpt(file, LineRange { start, end });
+        let file = Source { file: "Dockerfile".into(), text: "a\nb\nc\nd\ne\nf".into() };
+        let lines = |start, end| excerpt(&file, LineRange { start, end });
         assert_eq!(
             lines(3, 3),
             "Dockerfile:3\n--------------------\n   1 |     a\n   2 |     b\n   3 | >>> c\n   4 |     d\n   5 |     e\n--------------------\n"

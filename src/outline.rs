@@ -6,7 +6,7 @@ use routerpack_frontends::dockerfile::{
 };
 use serde_json::{Value, json};
 
-use crate::call::{File, location};
+use crate::{call::location, context::Source};
 
 /// An object of what isn't empty.
 fn object(members: &[(&str, Value)]) -> Value {
@@ -24,7 +24,7 @@ fn object(members: &[(&str, Value)]) -> Value {
 }
 
 /// BuildKit's `targets.List`.
-pub fn targets_json(file: &Dockerfile, source: File<'_>) -> Value {
+pub fn targets_json(file: &Dockerfile, source: &Source) -> Value {
     let last = file.stages.len() - 1;
     let targets = file.stages.iter().enumerate().map(|(index, stage)| {
         object(&[
@@ -54,7 +54,7 @@ pub fn targets_text(file: &Dockerfile) -> String {
 }
 
 /// BuildKit's `outline.Outline`.
-pub fn json(outline: &Outline, source: File<'_>) -> Value {
+pub fn json(outline: &Outline, source: &Source) -> Value {
     let args = outline.args.iter().map(|argument| {
         object(&[
             ("name", argument.name.as_str().into()),

@@ -40,6 +40,7 @@ use super::ast::Dockerfile;
 use super::diagnostic::Diagnostic;
 use super::lint::{Lint, from, router};
 pub use error::{Fault, LowerError};
+pub use git::git_source;
 pub use options::Options;
 pub use outline::{Argument, Needed, Outline};
 pub use resolver::{Context, ResolveError, ResolvedImage, Resolver};
