@@ -100,11 +100,11 @@ fn print(report: &Report) {
     let platform = report.platform.as_ref().map_or("no platform".to_string(), ToString::to_string);
     let (bytes, unpacked) = (megabytes(report.bytes), megabytes(report.unpacked));
     anstream::println!("{BOLD}{}{BOLD:#}: {platform}, {bytes}, {unpacked} unpacked", report.name);
-    let device = report.device.as_ref().map(|d| format!(" on {d}")).unwrap_or_default();
+    let device = report.device.as_ref().map(|d| format!(", on {d}")).unwrap_or_default();
     let beyond =
         if report.profile.is_beyond() { " (newer than all that is known; judged as the newest known)" } else { "" };
     let profile = match report.profile {
-        Profile::Universal => "every RouterOS from 7.9 on".to_string(),
+        Profile::Universal => "every RouterOS since 7.9".to_string(),
         Profile::Version(v) => format!("RouterOS {v}"),
     };
     anstream::println!("  judged for {profile}{device}{beyond}");
