@@ -87,7 +87,8 @@ fn mend(archive: &Path, args: &CheckArgs, options: &Options) -> Result<Report, F
 /// A tag out of a file's name, for an archive that has none: `My App-1.tar.gz` is `my-app-1`.
 fn tag_of(archive: &Path) -> String {
     let name = archive.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let name = name.trim_end_matches(".gz").trim_end_matches(".tgz").trim_end_matches(".tar");
+    let suffixes = [".gz", ".zst", ".xz", ".bz2", ".tgz", ".txz", ".tar"];
+    let name = suffixes.iter().fold(name.as_str(), |name, suffix| name.trim_end_matches(suffix));
     let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
     if words.is_empty() { "image:latest".into() } else { words.join("-") }
 }
@@ -154,6 +155,7 @@ mod tests {
         for (file, tag) in [
             ("out/My App-1.tar.gz", "my-app-1"),
             ("app.tar", "app"),
+            ("app.tar.xz", "app"),
             ("é.tar", "image:latest"),
             ("-", "image:latest"),
             ("a__b..c.tgz", "a-b-c"),
