@@ -174,14 +174,21 @@ impl<'a> Git<'a> {
                 end(child);
                 return Err(GitError::Interrupted.into());
             }
-            if let Some(place) = self.place.as_ref().filter(|_| measured.elapsed() > MEASURE) {
-                let limit = self.config.limits.inflated;
-                if bytes_below(&place.top) > limit {
-                    end(child);
-                    return Err(GitError::TooLarge { url: self.remote.shown(), limit }.into());
-                }
+            if measured.elapsed() > MEASURE {
+                self.measure().inspect_err(|_| end(child))?;
                 measured = Instant::now();
             }
+        }
+    }
+
+    /// Refuses what has become too large.
+    pub fn measure(&self) -> Result<()> {
+        let limit = self.config.limits.inflated;
+        match &self.place {
+            Some(place) if bytes_below(&place.top) > limit => {
+                Err(GitError::TooLarge { url: self.remote.shown(), limit }.into())
+            }
+            _ => Ok(()),
         }
     }
 
