@@ -188,6 +188,8 @@ fn a_repository_is_a_context_by_branch_tag_and_commit() {
     }
     build(&world, &[&format!("{url}#:sub")]).success();
     assert_eq!(names(&world), ["b"]);
+    build(&world, &["--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1", &url]).success();
+    assert!(names(&world).contains(&".git/HEAD".to_string()));
     build(&world, &[&format!("{url}?subdir=link")]).success();
     assert_eq!(names(&world), ["b"], "a link inside the repository");
     build(&world, &["-f", "sub/Dockerfile", &url]).failure().says(&["b"]);

@@ -98,8 +98,8 @@ pub struct Remote {
     pub authorization: Option<String>,
     /// The socket of an ssh agent.
     pub agent: Option<PathBuf>,
-    /// Host keys as `known_hosts` has them; without them, a host's first key is trusted and kept.
-    pub known_hosts: Option<String>,
+    /// A file with the only host keys that are good; without one, a host's first key is trusted and kept.
+    pub known_hosts: Option<PathBuf>,
 }
 
 impl Remote {

@@ -125,9 +125,9 @@ impl<'a> Git<'a> {
     fn ssh(&self) -> String {
         let kept = self.config.cache.join("known_hosts");
         let own = self.config.known_hosts.iter().cloned();
-        let (files, strict) = match (&self.remote.known_hosts, &self.place) {
-            (Some(_), Some(place)) => (vec![place.top.join("known_hosts")], "yes"),
-            _ => ([kept].into_iter().chain(own).collect(), "accept-new"),
+        let (files, strict) = match &self.remote.known_hosts {
+            Some(given) => (vec![given.clone()], "yes"),
+            None => ([kept].into_iter().chain(own).collect(), "accept-new"),
         };
         let files: Vec<String> = files.iter().map(|file| format!("\"{}\"", file.display())).collect();
         let files = quoted(&format!("UserKnownHostsFile={}", files.join(" ")));
@@ -274,6 +274,22 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(version(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_checkout_has_a_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("d")).unwrap();
+        std::fs::write(dir.path().join("d/f"), [0; 10]).unwrap();
+        std::os::unix::fs::symlink("/", dir.path().join("link")).unwrap();
+        let remote = Remote::new("https://h/r");
+        let mut config = Config::new("/nonexistent");
+        for (limit, fits) in [(1000, true), (9, false)] {
+            config.limits.inflated = limit;
+            let place = Place { top: dir.path().into(), repository: PathBuf::new(), tree: PathBuf::new() };
+            let git = Git { config: &config, remote: &remote, stop: &|| false, place: Some(place) };
+            assert_eq!(git.measure().is_ok(), fits);
         }
     }
 
