@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Archive, Outcome, Repository, Web, World, run, tool};
+use crate::support::{Archive, Outcome, Repository, Speaks, User, Web, World, leftovers, run, tool};
 
 const COPY_ALL: &str = "FROM scratch\nCOPY . /\n";
 
@@ -58,7 +58,7 @@ fn a_tar_on_standard_input_in_every_compression() {
         assert_eq!(names(&world), ["keep.log"], "{flag}: the ignore file hides the rest");
         let again = world.routerpack_with_input(["build", "--progress=plain", "-o", "out.tar", "-"], &bytes).success();
         again.says(&["CACHED"]);
-        assert!(crate::support::leftovers::files(&world).is_empty(), "the spooled tar is gone");
+        assert!(leftovers::files(&world).is_empty(), "the spooled tar is gone");
     }
 }
 
@@ -188,6 +188,8 @@ fn a_repository_is_a_context_by_branch_tag_and_commit() {
     }
     build(&world, &[&format!("{url}#:sub")]).success();
     assert_eq!(names(&world), ["b"]);
+    build(&world, &["--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1", &url]).success();
+    assert!(names(&world).contains(&".git/HEAD".to_string()));
     build(&world, &[&format!("{url}?subdir=link")]).success();
     assert_eq!(names(&world), ["b"], "a link inside the repository");
     build(&world, &["-f", "sub/Dockerfile", &url]).failure().says(&["b"]);
@@ -205,7 +207,7 @@ fn a_repository_is_a_context_by_branch_tag_and_commit() {
         build(&world, &[&format!("{url}{rest}")]).failure().says(words);
     }
     build(&world, &[&web.url("absent.git")]).failure().says(&["absent.git"]);
-    crate::support::leftovers::assert_no_processes_or_mounts(&world);
+    leftovers::assert_no_processes_or_mounts(&world);
 }
 
 #[test]
@@ -225,6 +227,60 @@ fn a_repository_is_fetched_once_a_commit() {
     repository.commit(&[("a", "three")]);
     build(&world, &[&url]).success();
     assert_eq!(text(&world, "a"), "three");
+}
+
+#[test]
+fn servers_that_give_out_less_are_asked_for_more() {
+    let (world, web) = (World::new(), Web::open());
+    let (_repository, [first, second]) = repository(&web);
+    for speaks in [Speaks::Zero, Speaks::Files] {
+        let _ = std::fs::remove_dir_all(world.cache());
+        web.speak(speaks);
+        for (rest, a) in [("#main", "two"), ("#v1", "one"), (&format!("#{first}"), "one"), ("?keep-git-dir=1", "two")] {
+            build(&world, &[&format!("{}{rest}", web.url("app.git"))]).success();
+            assert_eq!(text(&world, "a"), a, "{rest} {speaks:?}");
+        }
+        let wrong = format!("{}?ref=main&checksum={first}", web.url("app.git"));
+        build(&world, &[&wrong]).failure().says(&["checksum", &second]);
+    }
+}
+
+#[test]
+fn a_repository_of_longer_hashes() {
+    let (world, web) = (World::new(), Web::open());
+    let repository = Repository::hashed(web.repositories(), "long.git", "sha256");
+    let first = repository.commit(&[("Dockerfile", COPY_ALL), ("a", "one")]);
+    assert_eq!(first.len(), 64);
+    repository.commit(&[("a", "two")]);
+    for (rest, a) in [("", "two"), (&format!("#{first}"), "one")] {
+        build(&world, &[&format!("{}{rest}", web.url("long.git"))]).success();
+        assert_eq!(text(&world, "a"), a);
+    }
+}
+
+#[test]
+fn an_interrupt_ends_git_too() {
+    let (world, web) = (World::new(), Web::open());
+    web.speak(Speaks::Silence);
+    let mut child = command(&world, &[&web.url("app.git")]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(child.try_wait().unwrap().is_none(), "it waits for the server");
+    run(tool("kill").args(["-TERM", &child.id().to_string()])).success();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    leftovers::assert_no_processes_or_mounts(&world);
+    assert!(leftovers::files(&world).is_empty());
+}
+
+#[test]
+fn an_ordinary_user_needs_nothing_more() {
+    let web = Web::open();
+    let (_repository, _) = repository(&web);
+    for user in [User::Ranges, User::SingleId] {
+        let world = World::of(user);
+        build(&world, &[&web.url("app.git")]).success();
+        let entry = &Archive::read(&world.path("out.tar")).entries()["a"];
+        assert_eq!((entry.uid, entry.gid, entry.mode), (0, 0, 0o644), "{user:?}");
+    }
 }
 
 #[test]

@@ -23,7 +23,7 @@ use std::time::Duration;
 pub use archive::Archive;
 pub use browser::Browser;
 pub use registry::Registry;
-pub use web::{Repository, Web};
+pub use web::{Repository, Speaks, Web};
 pub use world::{User, World};
 
 /// The four platforms that routers have, with what `uname -m` says on each.

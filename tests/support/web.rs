@@ -24,6 +24,21 @@ struct Shared {
     /// What `Authorization` has to be, for everything; none: nobody is asked.
     wanted: Option<String>,
     log: Vec<String>,
+    speaks: Speaks,
+}
+
+/// How repositories are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Speaks {
+    /// Git's protocol 2, where any commit may be asked for.
+    #[default]
+    Two,
+    /// Protocol 0, where only what has a name may be.
+    Zero,
+    /// Files, as any web server would: git's "dumb" protocol.
+    Files,
+    /// Nothing: it never answers.
+    Silence,
 }
 
 impl Web {
@@ -64,6 +79,11 @@ impl Web {
         self.shared.lock().unwrap().wanted = Some(authorization.into());
     }
 
+    /// From now on repositories are served so.
+    pub fn speak(&self, how: Speaks) {
+        self.shared.lock().unwrap().speaks = how;
+    }
+
     /// The requests since the last call: `METHOD PATH STATUS`.
     pub fn log(&self) -> Vec<String> {
         std::mem::take(&mut self.shared.lock().unwrap().log)
@@ -92,9 +112,9 @@ fn answer(stream: TcpStream, root: &Path, shared: &Mutex<Shared>) -> std::io::Re
     reader.read_exact(&mut body)?;
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
 
-    let (wanted, file) = {
+    let (wanted, file, speaks) = {
         let shared = shared.lock().unwrap();
-        (shared.wanted.clone(), shared.files.get(path).cloned())
+        (shared.wanted.clone(), shared.files.get(path).cloned(), shared.speaks)
     };
     let (status, head, bytes) = if wanted.is_some() && headers.get("authorization") != wanted.as_ref() {
         ("401 Unauthorized".into(), "WWW-Authenticate: Basic realm=\"test\"\r\n".into(), Vec::new())
@@ -107,7 +127,18 @@ fn answer(stream: TcpStream, root: &Path, shared: &Mutex<Shared>) -> std::io::Re
                 ("200 OK".to_string(), format!("ETag: {etag}\r\n{date}\r\n"), bytes)
             }
         }
+    } else if speaks == Speaks::Files {
+        match std::fs::read(root.join(path.trim_start_matches('/'))) {
+            Ok(bytes) => ("200 OK".into(), String::new(), bytes),
+            Err(_) => ("404 Not Found".into(), String::new(), Vec::new()),
+        }
+    } else if speaks == Speaks::Silence {
+        reader.read_to_end(&mut Vec::new())?; // until the other side hangs up
+        return Ok(());
     } else {
+        if speaks == Speaks::Zero {
+            headers.remove("git-protocol");
+        }
         backend(root, &method, path, query, &headers, &body)
     };
     shared.lock().unwrap().log.push(format!("{method} {target} {}", &status[..3]));
@@ -162,9 +193,15 @@ pub struct Repository {
 impl Repository {
     /// An empty one, served as `NAME`.
     pub fn new(served: &Path, name: &str) -> Self {
+        Self::hashed(served, name, "sha1")
+    }
+
+    /// The same with a hash of its own: `sha1`, `sha256`.
+    pub fn hashed(served: &Path, name: &str, hash: &str) -> Self {
         let repository = Self { work: TempDir::new().unwrap(), bare: served.join(name) };
-        repository.git(&["init", "-q", "-b", "main"]);
-        run(tool("git").args(["init", "-q", "--bare", "-b", "main"]).arg(&repository.bare)).success();
+        let format = format!("--object-format={hash}");
+        repository.git(&["init", "-q", "-b", "main", &format]);
+        run(tool("git").args(["init", "-q", "--bare", "-b", "main", &format]).arg(&repository.bare)).success();
         repository
     }
 
@@ -195,6 +232,7 @@ impl Repository {
         let bare = self.bare.to_string_lossy().into_owned();
         self.git(&["push", "-q", "--force", "--all", &bare]);
         self.git(&["push", "-q", "--force", "--tags", &bare]);
+        run(tool("git").arg("--git-dir").arg(&self.bare).arg("update-server-info")).success();
     }
 
     /// The work tree.

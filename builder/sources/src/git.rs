@@ -98,8 +98,8 @@ pub struct Remote {
     pub authorization: Option<String>,
     /// The socket of an ssh agent.
     pub agent: Option<PathBuf>,
-    /// Host keys as `known_hosts` has them; without them, a host's first key is trusted and kept.
-    pub known_hosts: Option<String>,
+    /// A file with the only host keys that are good; without one, a host's first key is trusted and kept.
+    pub known_hosts: Option<PathBuf>,
 }
 
 impl Remote {
@@ -132,11 +132,16 @@ pub struct Checkout {
 }
 
 /// Fetches repositories.
-#[derive(Debug)]
 pub struct GitSource {
     config: Config,
     /// What names meant, so that one build sees one state of a repository.
     known: Mutex<HashMap<(String, String), Revision>>,
+}
+
+impl std::fmt::Debug for GitSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GitSource") // addresses may hold passwords
+    }
 }
 
 impl GitSource {
@@ -225,6 +230,7 @@ impl GitSource {
                 git.run("fetch the submodules", None, &update[..update.len() - 1])?;
             }
         }
+        git.measure()?;
         let time = git.run("read the commit", None, &["show", "--no-patch", "--format=%ct", &commit])?;
         if wanted.keep_git_dir {
             git.run(

@@ -71,7 +71,11 @@ fn read(executor: &Executor, source: &pb::SourceOp) -> Result<Asked, Cause> {
     let url = attr("git.fullurl").map_or_else(|| format!("https://{place}"), str::to_string);
     let subdir = subdir.trim_matches('/').to_string();
     let mut remote = Remote::new(url);
-    remote.known_hosts = attr("git.knownsshhosts").map(str::to_string);
+    if let Some(keys) = attr("git.knownsshhosts") {
+        let file = executor.strata().cache().temp_path();
+        fs::write(&file, keys).map_err(Cause::io("write host keys"))?;
+        remote.known_hosts = Some(file);
+    }
     if let Some(id) = attr("git.mountsshsock") {
         let agent = executor.request.ssh.get(id).cloned();
         let missing = || {
@@ -163,8 +167,12 @@ fn settle(root: &Path, entry: &mut Entry, time: Option<i64>) -> std::io::Result<
     use std::os::unix::fs::PermissionsExt;
     let path = root.join(std::ffi::OsStr::from_bytes(&entry.path));
     if entry.kind != Kind::Symlink {
-        let is_open = entry.kind == Kind::Dir || entry.mode & 0o100 != 0;
-        entry.mode = if is_open { 0o755 } else { 0o644 };
+        // as with the umask 022; git's own objects can't be written to
+        entry.mode = match () {
+            () if entry.kind == Kind::Dir || entry.mode & 0o100 != 0 => 0o755,
+            () if entry.mode & 0o200 != 0 => 0o644,
+            () => 0o444,
+        };
         fs::set_permissions(&path, fs::Permissions::from_mode(entry.mode.into()))?;
     }
     if let Some(secs) = time {

@@ -125,9 +125,9 @@ impl<'a> Git<'a> {
     fn ssh(&self) -> String {
         let kept = self.config.cache.join("known_hosts");
         let own = self.config.known_hosts.iter().cloned();
-        let (files, strict) = match (&self.remote.known_hosts, &self.place) {
-            (Some(_), Some(place)) => (vec![place.top.join("known_hosts")], "yes"),
-            _ => ([kept].into_iter().chain(own).collect(), "accept-new"),
+        let (files, strict) = match &self.remote.known_hosts {
+            Some(given) => (vec![given.clone()], "yes"),
+            None => ([kept].into_iter().chain(own).collect(), "accept-new"),
         };
         let files: Vec<String> = files.iter().map(|file| format!("\"{}\"", file.display())).collect();
         let files = quoted(&format!("UserKnownHostsFile={}", files.join(" ")));
@@ -174,14 +174,21 @@ impl<'a> Git<'a> {
                 end(child);
                 return Err(GitError::Interrupted.into());
             }
-            if let Some(place) = self.place.as_ref().filter(|_| measured.elapsed() > MEASURE) {
-                let limit = self.config.limits.inflated;
-                if bytes_below(&place.top) > limit {
-                    end(child);
-                    return Err(GitError::TooLarge { url: self.remote.shown(), limit }.into());
-                }
+            if measured.elapsed() > MEASURE {
+                self.measure().inspect_err(|_| end(child))?;
                 measured = Instant::now();
             }
+        }
+    }
+
+    /// Refuses what has become too large.
+    pub fn measure(&self) -> Result<()> {
+        let limit = self.config.limits.inflated;
+        match &self.place {
+            Some(place) if bytes_below(&place.top) > limit => {
+                Err(GitError::TooLarge { url: self.remote.shown(), limit }.into())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -267,6 +274,22 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(version(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_checkout_has_a_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("d")).unwrap();
+        std::fs::write(dir.path().join("d/f"), [0; 10]).unwrap();
+        std::os::unix::fs::symlink("/", dir.path().join("link")).unwrap();
+        let remote = Remote::new("https://h/r");
+        let mut config = Config::new("/nonexistent");
+        for (limit, fits) in [(1000, true), (9, false)] {
+            config.limits.inflated = limit;
+            let place = Place { top: dir.path().into(), repository: PathBuf::new(), tree: PathBuf::new() };
+            let git = Git { config: &config, remote: &remote, stop: &|| false, place: Some(place) };
+            assert_eq!(git.measure().is_ok(), fits);
         }
     }
 

@@ -354,7 +354,7 @@ pub(super) fn epoch(file: &Dockerfile, options: &Options, globals: &Variables) -
     let span = definition.map_or(file.stages[0].instruction.span, |(instruction, _)| instruction.span);
     seconds.map(Some).ok_or_else(|| {
         let error = LowerError::new(span, Fault::Epoch(value.into()));
-        error.help("give it as whole seconds since 1970; the date of a context or a stage isn't taken yet")
+        error.help("give it as whole seconds since 1970; the date of a context is taken with --build-arg SOURCE_DATE_EPOCH=context only")
     })
 }
 
