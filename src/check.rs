@@ -87,7 +87,8 @@ fn mend(archive: &Path, args: &CheckArgs, options: &Options) -> Result<Report, F
 /// A tag out of a file's name, for an archive that has none: `My App-1.tar.gz` is `my-app-1`.
 fn tag_of(archive: &Path) -> String {
     let name = archive.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let name = name.trim_end_matches(".gz").trim_end_matches(".tgz").trim_end_matches(".tar");
+    let suffixes = [".gz", ".zst", ".xz", ".bz2", ".tgz", ".txz", ".tar"];
+    let name = suffixes.iter().fold(name.as_str(), |name, suffix| name.trim_end_matches(suffix));
     let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty()).collect();
     if words.is_empty() { "image:latest".into() } else { words.join("-") }
 }
@@ -100,11 +101,11 @@ fn print(report: &Report) {
     let platform = report.platform.as_ref().map_or("no platform".to_string(), ToString::to_string);
     let (bytes, unpacked) = (megabytes(report.bytes), megabytes(report.unpacked));
     anstream::println!("{BOLD}{}{BOLD:#}: {platform}, {bytes}, {unpacked} unpacked", report.name);
-    let device = report.device.as_ref().map(|d| format!(" on {d}")).unwrap_or_default();
+    let device = report.device.as_ref().map(|d| format!(", on {d}")).unwrap_or_default();
     let beyond =
         if report.profile.is_beyond() { " (newer than all that is known; judged as the newest known)" } else { "" };
     let profile = match report.profile {
-        Profile::Universal => "every RouterOS from 7.9 on".to_string(),
+        Profile::Universal => "every RouterOS since 7.9".to_string(),
         Profile::Version(v) => format!("RouterOS {v}"),
     };
     anstream::println!("  judged for {profile}{device}{beyond}");
@@ -154,6 +155,7 @@ mod tests {
         for (file, tag) in [
             ("out/My App-1.tar.gz", "my-app-1"),
             ("app.tar", "app"),
+            ("app.tar.xz", "app"),
             ("é.tar", "image:latest"),
             ("-", "image:latest"),
             ("a__b..c.tgz", "a-b-c"),

@@ -90,7 +90,7 @@ fn archives_and_routers_come_on_standard_input() {
     );
     let mut command = world.command();
     let outcome = run(command.args(["check", "--for", "-", "docker.tar"]).stdin(stdin("router.txt"))).success();
-    assert!(outcome.text().contains("RouterOS 7.21.3 on hEX refresh"), "{outcome}");
+    assert!(outcome.text().contains("RouterOS 7.21.3, on hEX refresh"), "{outcome}");
 }
 
 #[test]

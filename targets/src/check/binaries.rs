@@ -101,7 +101,11 @@ fn judge(subject: &Subject, file: &[u8], facts: &Facts, limit: Severity, finding
             if let Some(align) = facts.align.filter(|align| *align < PAGE) {
                 let message =
                     format!("aligned to {} KiB: may fail on CPUs with larger pages ({LARGE_PAGES})", align / 1024);
-                findings.at_most(limit, "page-align", place, message);
+                findings.at_most(limit, "page-align", &place, message);
+            }
+            if let Some(page) = facts.jemalloc.filter(|page| *page < PAGE) {
+                let message = format!("has a jemalloc that seems to be built for pages of {} KiB", page / 1024);
+                findings.at_most(limit, "jemalloc", place, message);
             }
         }
         _ => {}

@@ -6,6 +6,7 @@
 mod arm;
 mod cache;
 mod go;
+mod jemalloc;
 pub(crate) mod loader;
 
 use std::io::{self, Read, Seek, SeekFrom};
@@ -64,6 +65,8 @@ pub(crate) struct Facts {
     /// It has functions in several forms and takes one when it is loaded (STT_GNU_IFUNC), for ARM: the attributes
     /// are those of the most demanding form.
     pub chooses: bool,
+    /// The page size that the jemalloc in it was built for, for arm64.
+    pub jemalloc: Option<u64>,
 }
 
 impl Facts {
@@ -122,7 +125,13 @@ pub(crate) fn read(content: &Content) -> io::Result<Option<Result<Facts, String>
         2 => facts::<elf::FileHeader64<Endianness>, _>(&data),
         _ => facts::<elf::FileHeader32<Endianness>, _>(&data),
     };
-    Ok(Some(facts.map_err(|e| e.to_string())))
+    let mut facts = facts.map_err(|e| e.to_string());
+    if let Ok(facts) = &mut facts
+        && facts.machine == EM_AARCH64
+    {
+        facts.jemalloc = jemalloc::page_size(content)?;
+    }
+    Ok(Some(facts))
 }
 
 /// A file's bytes as `object` wants to read them.

@@ -178,6 +178,9 @@ fn programs() -> Vec<Broken> {
     };
     let dynamic = Elf { interpreter: "/lib/ld.so", needed: &["libx.so.1"], ..AMD64 };
     let app = |elf: &Elf| Layer::default().dir("bin").file("bin/app", 0o755, elf.bytes()).dir("lib");
+    let jemalloc =
+        [ARM64.bytes(), 0x9274_ce63u32.to_le_bytes().repeat(20), b"<jemalloc>: Unsupported system page size".into()];
+    let jemalloc = Layer::default().dir("bin").file("bin/app", 0o755, jemalloc.concat());
     let aligned = Layer::default().dir("bin").file("bin/app", 0o755, Elf { align: 4096, ..ARM64 }.bytes()).end();
     vec![
         case("elf-machine", good().platform("arm64", "").pack(), "for amd64"),
@@ -192,6 +195,7 @@ fn programs() -> Vec<Broken> {
             "libx.so.1",
         ),
         case("page-align", Image::of(aligned).platform("arm64", "").pack(), "4 KiB"),
+        case("jemalloc", Image::of(jemalloc.end()).platform("arm64", "").pack(), "4 KiB"),
     ]
 }
 
@@ -235,7 +239,7 @@ fn command() -> Vec<Broken> {
 }
 
 /// A script that sets rules, and the programs for it.
-fn firewall(text: &str) -> Layer {
+pub fn firewall(text: &str) -> Layer {
     let layer = Layer::default().dir("bin").file("bin/sh", 0o755, AMD64.bytes());
     let layer = layer.file("bin/app", 0o755, format!("#!/bin/sh\n{text}\n"));
     let programs = ["xtables-nft-multi", "xtables-legacy-multi", "nft", "ipset"];

@@ -18,7 +18,7 @@ use routerpack_targets::{
     rules::{self, Severity},
 };
 
-use broken::{Broken, broken};
+use broken::{Broken, broken, firewall};
 use image::{Image, base, gzip};
 
 struct Bench {
@@ -74,6 +74,22 @@ fn every_rule_finds_what_breaks_it() {
     }
     let rules: BTreeSet<&str> = rules::all().iter().map(|r| r.id.as_str()).collect();
     assert_eq!(rules.difference(&tried).collect::<Vec<_>>(), Vec::<&&str>::new(), "no fixture");
+}
+
+#[test]
+fn what_is_no_breach_is_not_complained_of() {
+    let bench = Bench::new();
+    for script in
+        ["iptables-legacy -A INPUT -j DROP", "# nft and ipset are not for us\necho iptables_x", "ip a show veth0"]
+    {
+        let report = bench.check(&Image::of(firewall(script).end()).pack(), &bench.options());
+        let only: Vec<&str> = report.findings.iter().map(|f| f.rule.id.as_str()).collect();
+        assert_eq!(
+            (only, report.findings[0].severity),
+            (vec!["iptables-nft"], Severity::Info),
+            "{script}: it is there"
+        );
+    }
 }
 
 #[test]
