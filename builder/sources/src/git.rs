@@ -173,10 +173,10 @@ impl GitSource {
             None => {
                 let git = self.program(remote, stop)?;
                 let listed = match reference {
-                    "" => git.run("list its branches", None, &["ls-remote", "--symref", "--", "origin", "HEAD"])?,
+                    "" => git.run("list its branches", &["ls-remote", "--symref", "--", "origin", "HEAD"])?,
                     name => {
                         let peeled = format!("{name}^{{}}");
-                        git.run("list its branches and tags", None, &["ls-remote", "--", "origin", name, &peeled])?
+                        git.run("list its branches and tags", &["ls-remote", "--", "origin", name, &peeled])?
                     }
                 };
                 match Revision::choose(&listed, reference) {
@@ -197,7 +197,7 @@ impl GitSource {
     }
 
     fn missing(&self, git: &Git, remote: &Remote, reference: &str) -> Result<GitError> {
-        let all = git.run("list its branches and tags", None, &["ls-remote", "--heads", "--tags", "--", "origin"])?;
+        let all = git.run("list its branches and tags", &["ls-remote", "--heads", "--tags", "--", "origin"])?;
         let near = revision::nearest(&all, reference);
         Ok(GitError::NoReference { url: remote.shown(), reference: reference.into(), near })
     }
@@ -218,24 +218,23 @@ impl GitSource {
         let git = self.program(remote, stop)?.within(dir, &repository, &tree);
         let format = if revision.object.len() == 64 { "--object-format=sha256" } else { "--object-format=sha1" };
         // no template: it could have hooks
-        git.run("start a repository", None, &["init", "--quiet", "--template=", format])?;
+        git.run("start a repository", &["init", "--quiet", "--template=", format])?;
         self.fetch(&git, remote, revision)?;
         // The tree of whatever was fetched: of a tag that is its commit's.
         let commit = format!("{}^{{commit}}", revision.object);
-        git.run("check the files out", None, &["checkout", "--quiet", "--force", "--detach", &commit])?;
+        git.run("check the files out", &["checkout", "--quiet", "--force", "--detach", &commit])?;
         if wanted.submodules && fs::symlink_metadata(tree.join(".gitmodules")).is_ok() {
             let update = ["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"];
-            if git.run("fetch the submodules", None, &update).is_err() {
+            if git.run("fetch the submodules", &update).is_err() {
                 // a server that can't do shallow fetches, or not of this commit
-                git.run("fetch the submodules", None, &update[..update.len() - 1])?;
+                git.run("fetch the submodules", &update[..update.len() - 1])?;
             }
         }
         git.measure()?;
-        let time = git.run("read the commit", None, &["show", "--no-patch", "--format=%ct", &commit])?;
+        let time = git.run("read the commit", &["show", "--no-patch", "--format=%ct", &commit])?;
         if wanted.keep_git_dir {
             git.run(
                 "write its settings",
-                None,
                 &["config", "--file", &git.config_file(), "remote.origin.url", &remote.shown()],
             )?;
             for name in ["FETCH_HEAD", "logs"] {
@@ -263,8 +262,8 @@ impl GitSource {
         let mut failure = None;
         for attempt in attempts {
             let args: Vec<&str> = ["fetch", "--quiet", "--update-head-ok"].into_iter().chain(attempt).collect();
-            match git.run("fetch it", None, &args) {
-                Ok(_) if git.run("find the commit", None, &["cat-file", "-e", &object]).is_ok() => return Ok(()),
+            match git.run("fetch it", &args) {
+                Ok(_) if git.run("find the commit", &["cat-file", "-e", &object]).is_ok() => return Ok(()),
                 Ok(_) => {}
                 Err(Error::Git(error)) if error.is_about_what_may_be_asked_for() => failure = Some(error),
                 Err(other) => return Err(other),

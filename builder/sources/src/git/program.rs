@@ -135,11 +135,11 @@ impl<'a> Git<'a> {
     }
 
     /// Runs it; gives what it wrote to its standard output. `deed` is for the message: `can't {deed}`.
-    pub fn run(&self, deed: &'static str, dir: Option<&Path>, args: &[&str]) -> Result<String> {
+    pub fn run(&self, deed: &'static str, args: &[&str]) -> Result<String> {
         let mut command = self.command();
         if let Some(place) = &self.place {
             command.arg("--git-dir").arg(&place.repository).arg("--work-tree").arg(&place.tree);
-            command.current_dir(dir.unwrap_or(&place.tree));
+            command.current_dir(&place.tree);
         }
         command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
         // A group of its own, so that what it starts (ssh, git-remote-https) can be ended with it.
