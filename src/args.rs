@@ -32,6 +32,8 @@ Exit codes:
 pub enum Command {
     /// Build an image from a Dockerfile and write it as an archive
     Build(Box<BuildArgs>),
+    /// Show what a build would execute: its graph (LLB), and build nothing
+    Graph(Box<GraphArgs>),
     /// Make any image into an archive that a router imports, without a Dockerfile
     Convert(ConvertArgs),
     /// Show config, layers, size and platform of an image
@@ -454,6 +456,28 @@ impl FailOn {
             Self::Warning => Severity::Warning,
         }
     }
+}
+
+/// `routerpack graph`
+#[derive(Debug, Args)]
+pub struct GraphArgs {
+    /// As `build` takes them; those about the output say nothing here
+    #[command(flatten)]
+    pub build: BuildArgs,
+    /// In which form it is shown
+    #[arg(long, value_enum, default_value = "tree", value_name = "FORM")]
+    pub format: GraphFormat,
+}
+
+/// What `graph --format` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// For people.
+    Tree,
+    /// As `buildctl debug dump-llb` prints it: an op a line.
+    Json,
+    /// For Graphviz.
+    Dot,
 }
 
 /// What `--layers` names.

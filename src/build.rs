@@ -1,18 +1,24 @@
 //! `routerpack build`.
 
-use std::{collections::BTreeMap, io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use routerpack_builder::{Builder, Built, Cache, Request, Secret, Strata, request};
 use routerpack_frontends::dockerfile::{
     Diagnostic, Dockerfile, Severity,
     lower::{self, Context, Lowered, Options},
 };
-use routerpack_graph::{ImageConfig, Platform, exec, pb};
+use routerpack_graph::{Definition, ImageConfig, Platform, exec, pb, show};
 use routerpack_sources::PullPolicy;
 use routerpack_targets::profile::Profile;
 
 use crate::{
-    args::{BuildArgs, Cli, Network, OnFailure},
+    args::{BuildArgs, Cli, GraphArgs, GraphFormat, Network, OnFailure},
     call::{self, Call, Linting, Method},
     context::{self, Kinds, Opened, Opener, Source},
     durable,
@@ -34,6 +40,15 @@ const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// Builds, writes, and says what to type next.
 pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
+    run(cli, args, None)
+}
+
+/// `routerpack graph`: what a build would execute, and nothing of it done.
+pub fn graph(cli: &Cli, args: &GraphArgs) -> Result<ExitCode, Failure> {
+    run(cli, &args.build, Some(args.format))
+}
+
+fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCode, Failure> {
     let kind = Kinds::of(&args.context)?;
     let name = kind.base_name();
     let output = Output::parse(args.output.as_deref(), &name).map_err(Failure::usage)?;
@@ -111,6 +126,10 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let lowered = lower(&opened.source, &options, &linting, router.profile, &progress)?;
     for warning in &lowered.warnings {
         progress.line(&draw(&opened.source, warning));
+    }
+    if let Some(format) = shown {
+        print(&lowered.definition, format)?;
+        return Ok(ExitCode::SUCCESS);
     }
 
     let request = Request {
@@ -280,6 +299,19 @@ fn options(
     options.ulimits = flags.ulimits.clone();
     options.shm_size = flags.shm_size;
     options
+}
+
+/// A graph on standard output.
+fn print(definition: &Definition, format: GraphFormat) -> Result<(), Failure> {
+    let graph = || definition.graph().map_err(Failure::new);
+    let text = match format {
+        GraphFormat::Tree => show::to_tree(&graph()?),
+        GraphFormat::Json => show::to_json(definition).map_err(Failure::new)?,
+        GraphFormat::Dot => show::to_dot(&graph()?),
+    };
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|e| Failure::new(format!("write to standard output: {e}")))
 }
 
 /// Opens a shell where a step failed.

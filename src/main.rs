@@ -54,6 +54,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         Command::Build(args) => build::build(&cli, args),
+        Command::Graph(args) => build::graph(&cli, args),
         Command::Convert(args) => convert::convert(&cli, args),
         Command::Inspect(args) => inspect::inspect(&cli, args),
         Command::History(args) => history::history(&cli, args),

@@ -10,6 +10,7 @@ mod check;
 mod contexts;
 mod convert;
 mod fallbacks;
+mod graph;
 mod hostile;
 mod kill;
 mod lint;
