@@ -98,10 +98,11 @@ standard output. Without -o: type=routeros, ./<dirname>.tar";
 /// `routerpack build`
 #[derive(Debug, Args)]
 pub struct BuildArgs {
-    /// The build context: a directory, or `-` for a Dockerfile on standard input and no context
+    /// The build context: a directory, a git repository (URL[#REF[:DIR]]), the URL of a tar, or `-` for a tar on standard
+    /// input (or a Dockerfile there and no context)
     #[arg(default_value = ".", value_name = "CONTEXT")]
     pub context: PathBuf,
-    /// The Dockerfile [default: CONTEXT/Dockerfile, then CONTEXT/Containerfile]; `-` is standard input
+    /// The Dockerfile [default: CONTEXT/Dockerfile, then CONTEXT/Containerfile]; `-` is standard input, a URL is fetched
     #[arg(short, long, value_name = "PATH")]
     pub file: Option<PathBuf>,
     /// Name of the image, NAME[:TAG] [default: <dirname>:latest]
@@ -122,7 +123,8 @@ pub struct BuildArgs {
     /// Value of an ARG; without `=VALUE` it is taken from the environment
     #[arg(long, value_name = "KEY[=VALUE]")]
     pub build_arg: Vec<String>,
-    /// A further context: NAME=DIR, NAME=oci-layout:DIR[:TAG], NAME=docker-archive:FILE, NAME=docker-image://REF …
+    /// A further context: NAME=DIR, NAME=oci-layout:DIR[:TAG], NAME=docker-archive:FILE, NAME=docker-image://REF,
+    /// a git repository, the URL of a tar
     #[arg(long, value_name = "NAME=VALUE")]
     pub build_context: Vec<String>,
     /// Run every step again

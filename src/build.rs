@@ -1,47 +1,46 @@
 //! `routerpack build`.
 
-use std::{
-    collections::BTreeMap,
-    io::{IsTerminal, Read},
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, io::IsTerminal, path::PathBuf, process::ExitCode, sync::Arc};
 
-use routerpack_builder::{Builder, Built, Cache, Local, Request, Secret, Strata, request};
+use routerpack_builder::{Builder, Built, Cache, Request, Secret, Strata, request};
 use routerpack_frontends::dockerfile::{
     Diagnostic, Dockerfile, Severity,
-    lower::{self, Context, Lowered, Options},
+    lower::{self, Lowered, Options},
 };
 use routerpack_graph::{ImageConfig, Platform, exec, pb};
 use routerpack_sources::PullPolicy;
 
 use crate::{
     args::{BuildArgs, Cli, Network, OnFailure},
+    context::{self, Kinds, Opened, Opener, Source},
     durable,
     excerpt::Excerpt,
     failure::Failure,
+    fetcher::{self, Fetcher},
     flags,
     machine::{self, SignalWatch},
     output::{Dest, Output},
     pack::{self, Packing},
     progress::{Mode, Progress},
-    resolver::{self, SourceResolver},
+    resolver::SourceResolver,
     router::Router,
     slim::Passes,
 };
 
-/// A Dockerfile may be this large, in bytes: far above any that a person wrote.
-const MAX_DOCKERFILE: u64 = 16 << 20;
+/// The argument that sets all times.
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// Builds, writes, and says what to type next.
 pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
-    let name = base_name(&args.context);
+    let kind = Kinds::of(&args.context)?;
+    let name = kind.base_name();
     let output = Output::parse(args.output.as_deref(), &name).map_err(Failure::usage)?;
-    let flags = Flags::read(args)?;
+    let mut flags = Flags::read(args)?;
     let passes = Passes::new(&args.slim, args.layers)?;
-    if args.router.device.as_deref() == Some("-") && takes_stdin(args) {
-        return Err(Failure::usage("standard input can be read for one thing only: the Dockerfile or --for"));
+    if args.router.device.as_deref() == Some("-") && context::takes_stdin(args) {
+        return Err(Failure::usage(
+            "standard input can be read for one thing only: the context, the Dockerfile or --for",
+        ));
     }
     let router = Router::read(&args.router)?;
     let platform = router.platform(args.platform.as_deref())?;
@@ -50,36 +49,60 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
     let progress = Arc::new(Progress::new(if args.quiet { Mode::Quiet } else { args.progress }));
 
     let cache = Arc::new(Cache::open(&machine::cache_dir(cli)?).map_err(Failure::new)?);
-    let source = read_dockerfile(args)?;
     let config = machine::sources(cache.dir(), &args.insecure_registry);
     let registry = machine::registry(&config)?;
     let pull = if args.pull { PullPolicy::Always } else { PullPolicy::Missing };
-    let mut resolver =
-        SourceResolver::new(registry.clone(), pull, &args.build_context, &config).map_err(Failure::new)?;
-    for local in resolver.locals.values_mut() {
-        local.never = never(&output, &cache)?;
-    }
-    let context = main_context(args, &source, &output, &cache, &progress)?;
-    resolver.locals.extend(context.map(|local| ("context".to_string(), local)));
-
     let host = machine::host(&cache);
+    let strata = Arc::new(Strata::new(cache.clone(), progress.clone(), can_chown, watch.interrupt.clone()));
+    let (web, git) = (machine::web(&config)?, machine::git(&config));
+    let builder = Arc::new(Builder { host, strata: strata.clone(), registry, web, git, events: progress.clone() });
+    let fetcher = Arc::new(Fetcher {
+        builder: builder.clone(),
+        secrets: flags.secrets.clone(),
+        ssh: flags.ssh.clone(),
+        pull,
+        interrupt: watch.interrupt.clone(),
+    });
+    let outside = never(&output, &cache)?;
+    let mut resolver = SourceResolver::new(fetcher.clone(), &args.build_context, &config).map_err(Failure::new)?;
+    for local in resolver.locals.values_mut() {
+        local.never = outside.clone();
+    }
+    let arg = |name: &str| flags.build_args.get(name).map(String::as_str).unwrap_or_default();
+    let opener = Opener {
+        args,
+        fetcher: &fetcher,
+        cache: &cache,
+        never: outside,
+        limit: config.limits.inflated,
+        keep_git_dir: matches!(arg("BUILDKIT_CONTEXT_KEEP_GIT_DIR"), "1" | "t" | "T" | "true" | "TRUE" | "True"),
+        commit_mtime: !arg(EPOCH).is_empty(),
+    };
+    let opened = opener.open(&kind).map_err(|failure| watch.failure().unwrap_or(failure))?;
+    if opened.locals.get("context").is_some_and(|l| l.never.iter().any(|p| p.starts_with(&l.dir) && p.is_file())) {
+        progress.line("note: the output lies in the context's directory; it is not part of the context");
+    }
+    resolver.locals.extend(opened.locals.clone());
+
     if !can_chown {
         progress.line(
             "note: this user has no ids in /etc/subuid, so steps see root's only: chown and USER in RUN fail, owners of COPY and of \
              base images are kept in the archive all the same\n  more ids: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
         );
     }
-    let epoch = pack::epoch(flags.build_args.get("SOURCE_DATE_EPOCH"))?;
-    let lowered = lower(args, &flags, &source, &resolver, &host.platform, platform)?;
+    if arg(EPOCH) == "context" {
+        let newest = opened.newest.ok_or_else(|| {
+            Failure::usage("SOURCE_DATE_EPOCH=context: the context is no repository and no archive, so it has no date")
+        })?;
+        flags.build_args.insert(EPOCH.into(), newest.to_string());
+    }
+    let epoch = pack::epoch(flags.build_args.get(EPOCH))?;
+    let lowered = lower(args, &flags, &opened, &resolver, &builder.host.platform, platform)?;
     for warning in &lowered.warnings {
-        progress.line(&draw(&source, warning));
+        progress.line(&draw(&opened.source, warning));
     }
 
-    let strata = Arc::new(Strata::new(cache.clone(), progress.clone(), can_chown, watch.interrupt.clone()));
-    let web = machine::web(&config)?;
-    let builder = Builder { host, strata: strata.clone(), registry, web, events: progress.clone() };
     let request = Request {
-        definition: lowered.definition.clone(),
         locals: resolver.locals,
         stores: resolver.stores,
         secrets: flags.secrets,
@@ -90,6 +113,7 @@ pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
         allow_insecure: args.allow.iter().any(|a| a == "security.insecure"),
         on_failure: args.on_failure.map(|OnFailure::Shell| shell(progress.clone())),
         interrupt: watch.interrupt.clone(),
+        ..Request::new(lowered.definition.clone())
     };
     let built = builder
         .build(&request)
@@ -146,92 +170,27 @@ impl Flags {
         let agent = machine::variable("SSH_AUTH_SOCK").map(PathBuf::from);
         let ulimit = |text: &String| flags::ulimit(text).map(|(name, soft, hard)| pb::Ulimit { name, soft, hard });
         let collect = |e: flags::InvalidFlag| Failure::usage(e);
+        let mut build_args = flags::build_args(&args.build_arg, machine::variable).map_err(collect)?;
+        if let Some(epoch) = machine::variable(EPOCH) {
+            build_args.entry(EPOCH.into()).or_insert(epoch);
+        }
+        let mut ssh = flags::ssh(&args.ssh, agent.as_deref()).map_err(collect)?;
+        if let Some(agent) = agent
+            && args.ssh.is_empty()
+            && fetcher::is_git_over_ssh(&args.context.to_string_lossy())
+        {
+            ssh.insert("default".into(), agent);
+        }
         Ok(Self {
-            build_args: flags::build_args(&args.build_arg, machine::variable).map_err(collect)?,
+            build_args,
             labels: flags::labels(&args.label).map_err(collect)?,
             secrets: secrets.into_iter().map(|(id, source)| (id, secret(source))).collect(),
-            ssh: flags::ssh(&args.ssh, agent.as_deref()).map_err(collect)?,
+            ssh,
             hosts: args.add_host.iter().map(|h| flags::add_host(h)).collect::<Result<_, _>>().map_err(collect)?,
             ulimits: args.ulimit.iter().map(ulimit).collect::<Result<_, _>>().map_err(collect)?,
             shm_size: args.shm_size.as_deref().map_or(Ok(0), |s| flags::bytes("--shm-size", s)).map_err(collect)?,
         })
     }
-}
-
-/// Whether the Dockerfile comes from standard input.
-fn takes_stdin(args: &BuildArgs) -> bool {
-    let stdin = Path::new("-");
-    args.file.as_deref().map_or(args.context == stdin, |file| file == stdin)
-}
-
-/// A Dockerfile and where it came from.
-struct Source {
-    file: String,
-    /// None for standard input.
-    path: Option<PathBuf>,
-    text: String,
-}
-
-fn read_dockerfile(args: &BuildArgs) -> Result<Source, Failure> {
-    let stdin = Path::new("-");
-    let fail = |path: &Path, why: String| Failure::new(format!("{}: {why}", path.display()));
-    if args.context != stdin && !args.context.is_dir() {
-        let why = if args.context.exists() {
-            "the build context is not a directory"
-        } else {
-            "there is no such build context"
-        };
-        return Err(fail(&args.context, why.into()));
-    }
-    let path = match &args.file {
-        Some(file) if file == stdin => None,
-        Some(file) => Some(file.clone()),
-        None if args.context == stdin => None,
-        None => {
-            let found = ["Dockerfile", "Containerfile"].map(|f| args.context.join(f)).into_iter().find(|f| f.exists());
-            Some(found.ok_or_else(|| {
-                fail(&args.context, "there is no Dockerfile (nor a Containerfile) here\n  name one with -f".into())
-            })?)
-        }
-    };
-    let mut bytes = Vec::new();
-    match &path {
-        None => std::io::stdin()
-            .lock()
-            .take(MAX_DOCKERFILE + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|e| fail(stdin, e.to_string()))?,
-        Some(path) => std::fs::File::open(path)
-            .and_then(|f| f.take(MAX_DOCKERFILE + 1).read_to_end(&mut bytes))
-            .map_err(|e| fail(path, e.to_string()))?,
-    };
-    let file = path.as_deref().map_or("standard input".into(), |p| p.display().to_string());
-    if bytes.len() as u64 > MAX_DOCKERFILE {
-        return Err(Failure::new(format!("{file}: it is larger than {MAX_DOCKERFILE} bytes, so it is no Dockerfile")));
-    }
-    // BuildKit takes any bytes; what is not UTF-8 can only be inside a word, and shows as a replacement.
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Source { file, path, text })
-}
-
-/// The context directory, without the output and the cache; none for a Dockerfile on standard input.
-fn main_context(
-    args: &BuildArgs,
-    source: &Source,
-    output: &Output,
-    cache: &Cache,
-    progress: &Progress,
-) -> Result<Option<Local>, Failure> {
-    if args.context == Path::new("-") {
-        return Ok(None);
-    }
-    let dir = args.context.canonicalize().map_err(|e| Failure::new(format!("{}: {e}", args.context.display())))?;
-    let excludes = resolver::excludes(source.path.as_deref(), &args.context).map_err(Failure::new)?;
-    let outside = never(output, cache)?;
-    if outside.iter().any(|path| path.starts_with(&dir) && path.is_file()) {
-        progress.line("note: the output lies in the context's directory; it is not part of the context");
-    }
-    Ok(Some(Local { dir, excludes, never: outside }))
 }
 
 /// What never belongs to a context: the output (with its temporary files), and the cache.
@@ -260,11 +219,12 @@ fn draw(source: &Source, diagnostic: &Diagnostic) -> String {
 fn lower(
     args: &BuildArgs,
     flags: &Flags,
-    source: &Source,
+    opened: &Opened,
     resolver: &SourceResolver,
     host: &Platform,
     platform: Option<Platform>,
 ) -> Result<Lowered, Failure> {
+    let source = &opened.source;
     let all = |diagnostics: Vec<Diagnostic>| {
         let drawn: Vec<String> = diagnostics.iter().map(|d| draw(source, d)).collect();
         Failure::drawn(drawn.join("\n\n"))
@@ -275,15 +235,8 @@ fn lower(
     options.target = args.target.clone();
     options.platform = platform;
     options.build_args = flags.build_args.clone();
-    if let Some(epoch) = machine::variable("SOURCE_DATE_EPOCH") {
-        options.build_args.entry("SOURCE_DATE_EPOCH".into()).or_insert(epoch);
-    }
     options.labels = flags.labels.clone();
-    options.context = match resolver.locals.get("context") {
-        // The executor has the ignore patterns: they are no part of the graph's bytes.
-        Some(local) => Context::Local { name: "context".into(), exclude: local.excludes.clone() },
-        None => Context::Empty,
-    };
+    options.context = opened.context.clone();
     options.contexts = resolver.names().collect();
     options.no_cache = args.no_cache;
     options.no_cache_stages = args.no_cache_filter.iter().flat_map(|f| f.split(',')).map(str::to_string).collect();
@@ -320,10 +273,4 @@ fn created(config: &ImageConfig, built: &Built) -> Option<String> {
     let Some(nanos) = built.made else { return config.created.clone() };
     let time = jiff::Timestamp::from_nanosecond(i128::from(nanos)).ok()?;
     Some(time.to_string())
-}
-
-/// The name of the context's directory, for the archive and the tag.
-fn base_name(context: &Path) -> String {
-    let name = context.canonicalize().ok().and_then(|dir| dir.file_name().map(|n| n.to_string_lossy().into_owned()));
-    name.filter(|n| context != Path::new("-") && !n.is_empty()).unwrap_or_else(|| "image".into())
 }

@@ -107,3 +107,10 @@ fn place(definition: &Definition, digest: &str) -> Option<Place> {
     let last = location.ranges.iter().map(|r| line(&r.end, first)).max()?;
     Some(Place { file: info.filename.clone(), text: String::from_utf8_lossy(&info.data).into_owned(), first, last })
 }
+
+/// What happened, without `error:`.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text.strip_prefix("error: ").unwrap_or(&self.text))
+    }
+}

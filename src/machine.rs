@@ -13,7 +13,7 @@ use std::{
 use routerpack_builder::{Cache, Host, Interrupt};
 use routerpack_graph::Platform;
 use routerpack_sandbox::{emulators, names, probe};
-use routerpack_sources::{Config, HttpSource, Proxy, Registry};
+use routerpack_sources::{Config, GitSource, HttpSource, Proxy, Registry};
 use rustix::fs::statvfs;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
@@ -114,6 +114,8 @@ pub fn sources(cache: &Path, insecure: &[String]) -> Config {
     config.docker_config = docker.map(|dir| dir.join("config.json"));
     config.ca_files = variable("SSL_CERT_FILE").map(PathBuf::from).into_iter().collect();
     config.insecure_hosts = insecure.to_vec();
+    config.programs = env::var_os("PATH").unwrap_or(config.programs);
+    config.known_hosts = variable("HOME").map(|home| Path::new(&home).join(".ssh/known_hosts"));
     let proxy = |upper: &str| variable(upper).or_else(|| variable(&upper.to_lowercase()));
     config.proxy = Proxy { http: proxy("HTTP_PROXY"), https: proxy("HTTPS_PROXY"), no_proxy: proxy("NO_PROXY") };
     config
@@ -127,6 +129,11 @@ pub fn registry(config: &Config) -> Result<Arc<Registry>, Failure> {
 /// Files of the web, over the cache.
 pub fn web(config: &Config) -> Result<Arc<HttpSource>, Failure> {
     HttpSource::new(config).map(Arc::new).map_err(Failure::new)
+}
+
+/// Git repositories.
+pub fn git(config: &Config) -> Arc<GitSource> {
+    Arc::new(GitSource::new(config))
 }
 
 /// Listens to Ctrl-C, TERM and HUP.

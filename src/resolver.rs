@@ -1,28 +1,38 @@
 //! Answers the frontend's questions: what is behind an image's name, what is a named context.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use routerpack_builder::Local;
-use routerpack_frontends::dockerfile::{
-    ignorefile,
-    lower::{Context, ResolveError, ResolvedImage, Resolver},
-};
-use routerpack_graph::Platform;
+use routerpack_frontends::dockerfile::lower::{Context, ResolveError, ResolvedImage, Resolver};
+use routerpack_graph::{Output, Platform};
 use routerpack_sources::{Config, ContextRef, PullPolicy, Reference, Registry, Store};
+
+use crate::{
+    context::ignore_file,
+    fetcher::{self, Fetched, Fetcher},
+};
 
 /// A named context, opened.
 enum Named {
     Image(Reference),
-    Store { name: String, store: Arc<Store>, tag: Option<String>, digest: Option<routerpack_graph::Digest> },
-    Local { name: String, excludes: Vec<String> },
+    Store {
+        name: String,
+        store: Arc<Store>,
+        tag: Option<String>,
+        digest: Option<routerpack_graph::Digest>,
+    },
+    Local {
+        name: String,
+        excludes: Vec<String>,
+    },
+    Git(Output),
+    /// A URL. What it is, is known once it is there, and it is only fetched when it is used.
+    Http(String),
 }
 
-/// Answers out of registries, local stores and directories.
+/// Answers out of registries, local stores, directories, repositories and the web.
 pub struct SourceResolver {
+    fetcher: Arc<Fetcher>,
     registry: Arc<Registry>,
     pull: PullPolicy,
     named: BTreeMap<String, Named>,
@@ -42,14 +52,10 @@ pub struct BadContext {
 
 impl SourceResolver {
     /// Opens the named contexts, given as `NAME=VALUE`.
-    pub fn new(
-        registry: Arc<Registry>,
-        pull: PullPolicy,
-        contexts: &[String],
-        config: &Config,
-    ) -> Result<Self, BadContext> {
-        let mut resolver =
-            Self { registry, pull, named: BTreeMap::new(), locals: BTreeMap::new(), stores: BTreeMap::new() };
+    pub fn new(fetcher: Arc<Fetcher>, contexts: &[String], config: &Config) -> Result<Self, BadContext> {
+        let (registry, pull) = (fetcher.builder.registry.clone(), fetcher.pull);
+        let (named, locals, stores) = Default::default();
+        let mut resolver = Self { fetcher, registry, pull, named, locals, stores };
         for given in contexts {
             let fail = |why: String| BadContext { given: given.clone(), why };
             let (name, value) = given.split_once('=').ok_or_else(|| fail("expected NAME=VALUE".into()))?;
@@ -88,8 +94,10 @@ impl SourceResolver {
                 self.stores.insert(name.to_string(), store.clone());
                 Ok(Named::Store { name: name.to_string(), store, tag: None, digest: None })
             }
-            ContextRef::Http(_) | ContextRef::Git(_) => {
-                Err("contexts of the web and of git are not supported yet".into())
+            ContextRef::Http(url) => Ok(Named::Http(url)),
+            ContextRef::Git(text) => {
+                let git = fetcher::git(&text, Some(name), false, false);
+                git.unwrap_or_else(|| Err("this is no address of a git repository".into())).map(Named::Git)
             }
             ContextRef::Target(_) => Err("target: contexts belong to bake files".into()),
         }
@@ -114,37 +122,16 @@ impl Resolver for SourceResolver {
             Some(Named::Local { name, excludes }) => {
                 Ok(Context::Local { name: name.clone(), exclude: excludes.clone() })
             }
+            Some(Named::Git(output)) => Ok(Context::Output(Some(output.clone()), None)),
+            Some(Named::Http(url)) => {
+                let fetched = self.fetcher.download(url, Some(name));
+                let (Fetched::Archive(output) | Fetched::File(output)) = fetched.map_err(|e| e.to_string())?;
+                Ok(Context::Output(Some(output), None))
+            }
             Some(Named::Store { name, store, tag, digest }) => {
                 let image = store.image(tag.as_deref(), digest.as_ref(), platform)?;
                 Ok(Context::Store { name: name.clone(), digest: image.digest, config: image.config_bytes })
             }
         }
     }
-}
-
-/// The patterns of an ignore file, if it is there.
-pub fn ignore_file(path: &Path) -> Result<Option<Vec<String>>, String> {
-    match std::fs::read(path) {
-        Ok(bytes) => {
-            ignorefile::read(&String::from_utf8_lossy(&bytes)).map(Some).map_err(|e| format!("{}: {e}", path.display()))
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(format!("{}: {e}", path.display())),
-    }
-}
-
-/// The ignore file of a Dockerfile: `<Dockerfile>.dockerignore` beside it, then `.dockerignore` or
-/// `.containerignore` of the context.
-pub fn excludes(dockerfile: Option<&Path>, context: &Path) -> Result<Vec<String>, String> {
-    let beside = dockerfile.map(|file| {
-        let mut name = file.as_os_str().to_os_string();
-        name.push(".dockerignore");
-        PathBuf::from(name)
-    });
-    for file in beside.into_iter().chain([context.join(".dockerignore"), context.join(".containerignore")]) {
-        if let Some(patterns) = ignore_file(&file)? {
-            return Ok(patterns);
-        }
-    }
-    Ok(Vec::new())
 }

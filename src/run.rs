@@ -33,7 +33,14 @@ pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
     let host = machine::host(&cache);
     let strata = Arc::new(Strata::new(cache, events.clone(), can_chown, watch.interrupt.clone()));
     let rootfs = strata.offer(&image);
-    let builder = Builder { host, strata, registry: machine::registry(&config)?, web: machine::web(&config)?, events };
+    let builder = Builder {
+        host,
+        strata,
+        registry: machine::registry(&config)?,
+        web: machine::web(&config)?,
+        git: machine::git(&config),
+        events,
+    };
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let container = Container {
         args: command(args, &image.config)?,

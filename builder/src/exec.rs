@@ -28,7 +28,7 @@ use crate::{
 const TAIL_LINES: usize = 12;
 
 /// A secret may be this large, in bytes (BuildKit, `session/secrets/secretsprovider/store.go`).
-const MAX_SECRET: u64 = 500 << 10;
+pub const MAX_SECRET: u64 = 500 << 10;
 
 /// What of the executor shows inside a step, as `name=value` lines; see [`crate::keys`].
 pub fn facts(executor: &Executor, op: &pb::Op) -> Result<String, Cause> {
@@ -333,7 +333,8 @@ fn seed_cache(executor: &Executor, input: Option<&Rootfs>, selector: &str, to: &
     }
 }
 
-fn read_secret(executor: &Executor, id: &str) -> Result<Option<Vec<u8>>, Cause> {
+/// A secret's bytes, if there is one of this id.
+pub fn read_secret(executor: &Executor, id: &str) -> Result<Option<Vec<u8>>, Cause> {
     match executor.request.secrets.get(id) {
         None => Ok(None),
         Some(Secret::Bytes(bytes)) => Ok(Some(bytes.clone())),

@@ -8,7 +8,7 @@ use std::{
 use routerpack_files as files;
 use routerpack_graph::{Digest, Platform, graph::Node, pb};
 use routerpack_rootfs::{Mtime, Tree};
-use routerpack_sources::{HttpSource, Image, Registry};
+use routerpack_sources::{GitSource, HttpSource, Image, Registry};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -37,6 +37,8 @@ pub struct Executor<'a> {
     pub registry: &'a Registry,
     /// Where files of the web come from.
     pub web: &'a HttpSource,
+    /// Where repositories come from.
+    pub git: &'a GitSource,
     /// Content hashes of context files.
     pub hashes: &'a Hashes,
     /// It was said what is less here than it should be.

@@ -30,7 +30,7 @@ pub use cache::Cache;
 pub use error::{Cause, Error};
 pub use request::{Host, Interrupt, Local, Request, Secret};
 pub use rootfs::{Part, Rootfs, StratumId};
-use routerpack_sources::{HttpSource, Registry};
+use routerpack_sources::{GitSource, HttpSource, Registry};
 pub use strata::Strata;
 
 use crate::{events::Events, executor::Executor, ground::Ground, hashes::Hashes};
@@ -45,6 +45,8 @@ pub struct Builder {
     pub registry: Arc<Registry>,
     /// Where files of the web come from.
     pub web: Arc<HttpSource>,
+    /// Where repositories come from.
+    pub git: Arc<GitSource>,
     /// Who listens.
     pub events: Arc<dyn Events>,
 }
@@ -84,6 +86,7 @@ impl Builder {
             ground: Ground { strata: &self.strata, host: &self.host, events: self.events.clone() },
             registry: &self.registry,
             web: &self.web,
+            git: &self.git,
             hashes: &hashes,
             warned: AtomicBool::new(false),
             newest: Mutex::new(0),

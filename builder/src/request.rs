@@ -38,6 +38,25 @@ pub struct Request {
     pub interrupt: Arc<Interrupt>,
 }
 
+impl Request {
+    /// A graph on its own: no contexts, no secrets, no privileges.
+    pub fn new(definition: Definition) -> Self {
+        Self {
+            definition,
+            locals: BTreeMap::new(),
+            stores: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            ssh: BTreeMap::new(),
+            pull: PullPolicy::Missing,
+            jobs: 1,
+            allow_host_network: false,
+            allow_insecure: false,
+            on_failure: None,
+            interrupt: Arc::default(),
+        }
+    }
+}
+
 /// Opens a shell, say: gets the argv that was tried, runs the given closure with another one on the
 /// terminal, as often as it likes.
 pub type OnFailure = Arc<dyn Fn(&dyn Fn(&[&str]) -> Result<i32, crate::Error>) + Send + Sync>;

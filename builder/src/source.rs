@@ -1,4 +1,7 @@
-//! Source ops: images out of registries and local stores, build contexts, files of the web.
+//! Source ops: images out of registries and local stores, build contexts, files of the web, git repositories.
+
+mod git;
+mod secret;
 
 use std::{os::unix::ffi::OsStrExt, sync::Arc};
 
@@ -35,7 +38,7 @@ pub fn load(executor: &Executor, op: &pb::Op, source: &pb::SourceOp) -> Result<R
         "oci-layout" => stored(executor, rest, &platform),
         "local" => local(executor, rest, source),
         "http" | "https" => http(executor, source),
-        "git" => Err(Cause::Unsupported("git repositories can't be fetched yet\n  clone it, and COPY from there or hand it over with --build-context".into())),
+        "git" => git::load(executor, source),
         other => Err(Cause::Unsupported(format!("unknown kind of source: {other}"))),
     }
 }
@@ -66,7 +69,15 @@ fn http(executor: &Executor, source: &pb::SourceOp) -> Result<Rootfs, Cause> {
         attr("http.checksum").map(|c| Digest::parse(c).map_err(routerpack_sources::Error::from)).transpose()?;
     let number = |key: &str| attr(key).map(|v| v.parse::<u32>().map_err(|_| bad(key))).transpose();
     let mode = attr("http.perm").map(|v| u16::from_str_radix(v, 8).map_err(|_| bad("http.perm"))).transpose()?;
-    let got = executor.web.fetch(&source.identifier, checksum.as_ref(), executor.request.pull, MAX_DOWNLOAD, None)?;
+    let authorization = authorization(executor, source)?;
+    let got = executor.web.fetch(
+        &source.identifier,
+        checksum.as_ref(),
+        executor.request.pull,
+        MAX_DOWNLOAD,
+        authorization.as_deref(),
+        None,
+    )?;
     let name = attr("http.filename").unwrap_or(&got.name);
     if !routerpack_rootfs::path::is_clean(name.as_bytes()) || name.contains('/') {
         return Err(Cause::Unsupported(format!("{}: `{name}` is no file's name", source.identifier)));
@@ -90,6 +101,26 @@ fn http(executor: &Executor, source: &pb::SourceOp) -> Result<Rootfs, Cause> {
         executor.strata().keep(&temp, Index::new(vec![entry]), id)?;
     }
     Ok(Rootfs::kept([kept]))
+}
+
+/// The header for a download: of the secret that the op names, or else those of its host (BuildKit `source/http`).
+fn authorization(executor: &Executor, source: &pb::SourceOp) -> Result<Option<String>, Cause> {
+    if let Some(name) = source.attrs.get("http.authheadersecret") {
+        return secret::header(executor, Some(name.clone()));
+    }
+    let host = host(&source.identifier);
+    if let Some(header) = secret::header(executor, Some(format!("HTTP_AUTH_HEADER_{host}")))? {
+        return Ok(Some(header));
+    }
+    let token = secret::header(executor, Some(format!("HTTP_AUTH_TOKEN_{host}")))?;
+    Ok(token.map(|token| format!("Bearer {token}")))
+}
+
+/// `host[:port]` of a URL.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    authority.rsplit('@').next().unwrap_or(authority)
 }
 
 fn local(executor: &Executor, name: &str, source: &pb::SourceOp) -> Result<Rootfs, Cause> {

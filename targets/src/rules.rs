@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::profile::{Profile, Version};
 
 /// Changes with every change of what the rules find; part of the key under which a report may be kept.
-pub const RULE_SET: u32 = 1;
+pub const RULE_SET: u32 = 2;
 
 /// How much a finding weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ pub mod leftovers;
 pub mod raw;
 pub mod registry;
 pub mod tiny_elf;
+pub mod web;
 pub mod world;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub use archive::Archive;
 pub use browser::Browser;
 pub use registry::Registry;
+pub use web::{Repository, Web};
 pub use world::{User, World};
 
 /// The four platforms that routers have, with what `uname -m` says on each.

@@ -16,6 +16,7 @@ pub mod image;
 pub mod json;
 pub mod merge;
 pub mod platform;
+pub mod show;
 pub mod source;
 pub mod source_map;
 pub mod vertex;

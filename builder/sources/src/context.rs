@@ -86,6 +86,23 @@ impl ContextRef {
     }
 }
 
+/// Whether a stream that starts so is a tar, plain or in gzip, bzip2, xz or zstd; else it is a Dockerfile. 512 bytes
+/// tell (BuildKit `frontend/dockerui/context.go`, `isArchive`, which lacks zstd).
+pub fn is_archive(start: &[u8]) -> bool {
+    const MAGICS: [&[u8]; 4] =
+        [b"BZh", &[0x1f, 0x8b, 0x08], &[0xfd, b'7', b'z', b'X', b'Z', 0], &[0x28, 0xb5, 0x2f, 0xfd]];
+    if MAGICS.iter().any(|magic| start.starts_with(magic)) {
+        return true;
+    }
+    // POSIX ustar: the sum of the header's bytes, its own field counted as spaces, stands in that field.
+    let Some(block) = start.get(..512) else { return false };
+    let sum: u32 =
+        block.iter().enumerate().map(|(at, b)| if (148..156).contains(&at) { 32 } else { u32::from(*b) }).sum();
+    let field = String::from_utf8_lossy(&block[148..156]);
+    let field = field.trim_matches(|c: char| c == ' ' || c == '\0');
+    block[0] != 0 && u32::from_str_radix(field, 8) == Ok(sum)
+}
+
 fn store(kind: StoreKind, rest: &str) -> Result<ContextRef, String> {
     store_path(rest).map(|(path, tag, digest)| ContextRef::Store { kind, path, tag, digest })
 }
@@ -165,6 +182,23 @@ mod tests {
             ("target:base", ContextRef::Target("base".into())),
         ] {
             assert_eq!(ContextRef::parse(text).unwrap(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tar_is_told_from_a_dockerfile() {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("Dockerfile").unwrap();
+        header.set_size(3);
+        header.set_cksum();
+        assert!(is_archive(header.as_bytes()) && !is_archive(&header.as_bytes()[..511]));
+        let mut spoiled = *header.as_bytes();
+        spoiled[1] ^= 1;
+        for text in [&spoiled[..], &[0; 1024], b"", b"FROM busybox\n", &b"# comment\n".repeat(100)] {
+            assert!(!is_archive(text));
+        }
+        for start in [&b"BZh91AY"[..], b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"] {
+            assert!(is_archive(start));
         }
     }
 

@@ -7,6 +7,7 @@ use routerpack_graph::digest::InvalidDigest;
 use routerpack_graph::{Digest, Platform};
 
 use crate::context::InvalidContext;
+use crate::git::GitError;
 use crate::reference::InvalidReference;
 
 /// Shorthand for this crate's results.
@@ -161,6 +162,19 @@ pub enum Error {
         /// The server's words.
         reason: String,
     },
+    /// The server refuses to give out a file.
+    #[error(
+        "{host} refuses access to {what}: {reason}. If it wants a token, hand it over: \
+         --secret id=HTTP_AUTH_TOKEN_{host},src=FILE"
+    )]
+    Locked {
+        /// `host[:port]`.
+        host: String,
+        /// The URL.
+        what: String,
+        /// The server's words.
+        reason: String,
+    },
     /// The server has no such thing.
     #[error("{what} does not exist on {host}: {reason}. Check the name and the tag")]
     NotFound {
@@ -211,6 +225,9 @@ pub enum Error {
     /// Text that is no digest.
     #[error(transparent)]
     Digest(#[from] InvalidDigest),
+    /// A git repository.
+    #[error(transparent)]
+    Git(#[from] GitError),
     /// Text that is no build context.
     #[error(transparent)]
     Context(#[from] InvalidContext),

@@ -16,6 +16,7 @@ mod blobs;
 mod context;
 mod daemon;
 mod error;
+mod git;
 mod http;
 mod image;
 mod layer;
@@ -30,9 +31,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use blobs::{BlobStore, BlobWriter};
-pub use context::{ContextRef, InvalidContext};
+pub use context::{ContextRef, InvalidContext, is_archive};
 pub use daemon::DockerDaemon;
 pub use error::{Error, Result};
+pub use git::{Checkout, GitError, GitSource, Remote, Revision};
 pub use http::{Download, HttpSource, Proxy};
 pub use image::{Image, Layer};
 pub use layer::{Compression, LayerReader, Progress};
@@ -54,6 +56,10 @@ pub struct Config {
     pub ca_files: Vec<PathBuf>,
     /// Hosts (`host` or `host:port`) spoken to over plain HTTP. Loopback hosts always are.
     pub insecure_hosts: Vec<String>,
+    /// Where programs are looked for, as `PATH` has it: `git`, and `ssh` for it.
+    pub programs: std::ffi::OsString,
+    /// Keys of ssh hosts that the user knows, as `~/.ssh/known_hosts`.
+    pub known_hosts: Option<PathBuf>,
     /// Proxies, as `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` would say.
     pub proxy: Proxy,
     /// How long a TCP and TLS handshake may take.
@@ -78,6 +84,8 @@ impl Config {
             docker_config: None,
             ca_files: Vec::new(),
             insecure_hosts: Vec::new(),
+            programs: "/usr/local/bin:/usr/bin:/bin".into(),
+            known_hosts: None,
             proxy: Proxy::default(),
             connect_timeout: Duration::from_secs(15),
             read_timeout: Duration::from_secs(60),

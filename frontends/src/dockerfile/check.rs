@@ -85,7 +85,7 @@ impl CheckOptions {
     }
 }
 
-fn before_space(value: &str) -> &str {
+pub(super) fn before_space(value: &str) -> &str {
     value.split(' ').next().unwrap_or_default()
 }
 

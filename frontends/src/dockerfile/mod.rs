@@ -21,6 +21,7 @@ pub mod ignorefile;
 pub mod instruction;
 mod interpret;
 mod lexer;
+pub mod lint;
 pub mod lower;
 pub mod mount;
 pub mod parser;

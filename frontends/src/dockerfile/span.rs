@@ -47,6 +47,14 @@ pub struct LineRange {
     pub end: usize,
 }
 
+impl LineRange {
+    /// From the first line of the first range to the last line of the last one.
+    pub fn around(ranges: &[Self]) -> Self {
+        let [first, .., last] = ranges else { return ranges.first().copied().unwrap_or_default() };
+        Self { start: first.start, end: last.end }
+    }
+}
+
 /// A place as people count it, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {

@@ -1,7 +1,7 @@
 //! An archive's members by name, whatever the archive is compressed with.
 //!
-//! A gzip'd or zstd'd archive, and a layer that is compressed, are inflated into files of the spool directory, and never beyond
-//! a limit in all: a small file can claim to hold terabytes.
+//! A compressed archive, and a layer that is compressed, are inflated into files of the spool directory, and never
+//! beyond a limit in all: a small file can claim to hold terabytes.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,9 @@ use std::{
     sync::Arc,
 };
 
-use flate2::read::MultiGzDecoder;
+use bzip2::bufread::MultiBzDecoder;
+use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use routerpack_rootfs::path::{self, within};
 use tempfile::NamedTempFile;
 
@@ -27,6 +29,8 @@ const MAX_NAMED: usize = 1 << 16;
 const MAX_LINKS: usize = 8;
 /// The bound on zstd's window (128 MiB: the format's recommended limit).
 const ZSTD_WINDOW_LOG: u32 = 27;
+/// What `xz -9` needs to unpack is 65 MiB; a stream that wants more memory than this is refused.
+const XZ_MEMORY_KIB: u32 = 256 << 10;
 
 /// How bytes are compressed, told by the first of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,15 +148,18 @@ impl<'a> Spool<'a> {
     /// The bytes uncompressed: themselves where they are.
     pub fn inflate(&mut self, bytes: Range) -> Result<Range, Inflate> {
         let io = |e: io::Error| Inflate::Bad(e.to_string());
-        match bytes.packing().map_err(io)? {
+        let packing = bytes.packing().map_err(io)?;
+        let input = || io::BufReader::with_capacity(128 << 10, bytes.clone());
+        match packing {
             Packing::Plain => Ok(bytes),
-            Packing::Gzip => self.keep(MultiGzDecoder::new(io::BufReader::with_capacity(128 << 10, bytes))),
+            Packing::Gzip => self.keep(MultiGzDecoder::new(input())),
+            Packing::Bzip2 => self.keep(MultiBzDecoder::new(input())),
+            Packing::Xz => self.keep(XzReader::new_mem_limit(input(), true, XZ_MEMORY_KIB)),
             Packing::Zstd => {
-                let mut decoder = zstd::Decoder::new(bytes).map_err(io)?;
+                let mut decoder = zstd::Decoder::with_buffer(input()).map_err(io)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(io)?;
                 self.keep(decoder)
             }
-            other => Err(Inflate::Bad(format!("{} is not read", other.name()))),
         }
     }
 }

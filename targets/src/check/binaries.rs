@@ -11,7 +11,7 @@ use super::{Subject, command::Start, report::Findings};
 use crate::{
     elf::{
         self, Facts,
-        loader::{Closure, Loader},
+        loader::{Closure, Loader, Missing},
     },
     rules::Severity,
 };
@@ -77,6 +77,10 @@ fn judge(subject: &Subject, file: &[u8], facts: &Facts, limit: Severity, finding
     }
     match (platform.architecture.as_str(), platform.variant.as_str()) {
         ("arm", "v5") => match elf::beyond_v5(facts) {
+            Some(why) if elf::chooses(facts) => {
+                let message = format!("{why}, but has functions for several CPUs and takes those that fit");
+                findings.at_most(Severity::Info, "arm-v5", place, message);
+            }
             Some(why) => findings.at_most(limit, "arm-v5", place, why),
             None if facts.attributes.is_none() && facts.goarm.is_none() => {
                 findings.at_most(Severity::Info, "arm-v5", place, "says nothing about the CPU that it needs");
@@ -122,14 +126,16 @@ fn missing(
         findings.at_most(limit, "elf-interpreter", place, format!("the dynamic loader {name} is not in the image"));
         return; // its libraries are those of the same distribution
     }
-    for (library, by) in &closure.missing {
-        let name = super::command::shown(library);
+    for Missing { name, by, uncached } in &closure.missing {
+        let name = super::command::shown(name);
         let by = if by == file { String::new() } else { format!(" (needed by /{})", path::show(by)) };
-        findings.at_most(
-            limit,
-            "elf-libraries",
-            &place,
-            format!("the library {name} is nowhere that the loader looks{by}"),
-        );
+        let message = match uncached {
+            None => format!("the library {name} is nowhere that the loader looks{by}"),
+            Some(found) => format!(
+                "the library {name} is /{}, but the loader's cache does not know it{by}: run ldconfig",
+                path::show(found)
+            ),
+        };
+        findings.at_most(limit, "elf-libraries", &place, message);
     }
 }

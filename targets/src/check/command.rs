@@ -3,7 +3,11 @@
 use routerpack_graph::ImageConfig;
 use routerpack_rootfs::{Entry, Kind, ResolveError, Tree, path};
 
-use super::{Subject, programs, report::Findings};
+use super::{
+    Subject, programs,
+    report::Findings,
+    shell::{self, Step},
+};
 use crate::{profile::Version, rules::Severity};
 
 /// Where commands are looked for when the image sets no PATH (Docker's default).
@@ -15,8 +19,11 @@ const SPELLED: Version = Version { major: 7, minor: 22, patch: 0 };
 
 /// What starts the container.
 pub(super) struct Start {
-    /// The command's file, then its interpreter if it is a script, and so on. Clean paths.
+    /// The command's file, then its interpreter if it is a script, and so on; the same for the programs that a
+    /// wrapper or a shell is told to run. Clean paths.
     pub files: Vec<Vec<u8>>,
+    /// Scripts that a shell is told to read. Clean paths.
+    pub scripts: Vec<Vec<u8>>,
 }
 
 /// Judges the config's command, user, and what the recipe has to know. What is started, where it is found.
@@ -48,24 +55,61 @@ pub(super) fn check(subject: &Subject, findings: &mut Findings) -> Option<Start>
         );
     }
     let search = search(subject.config);
-    match locate(subject.tree, first.as_bytes(), search, &config.working_dir) {
+    let mut start = Start { files: Vec::new(), scripts: Vec::new() };
+    let first = Step { name: first.as_bytes().to_vec(), is_script: false, is_first: true };
+    if !take(subject, search, "the command", &first, &mut start, findings) {
+        return None;
+    }
+    let words: Vec<&[u8]> = words.iter().map(|w| w.as_bytes()).collect();
+    for step in shell::steps(&words) {
+        let what = if step.is_script { "the script" } else { "the command's program" };
+        take(subject, search, what, &step, &mut start, findings);
+    }
+    Some(start)
+}
+
+/// Looks one step of the command up; whether it is there.
+fn take(subject: &Subject, search: &str, what: &str, step: &Step, start: &mut Start, findings: &mut Findings) -> bool {
+    let (tree, cwd) = (subject.tree, &subject.config.config.working_dir);
+    let located = match step.is_script {
+        true => script(tree, &step.name, search, cwd),
+        false => locate(tree, &step.name, search, cwd),
+    };
+    let why = match located {
+        Located::Found(entry) if step.is_script => {
+            start.scripts.push(entry.path.to_vec());
+            return true;
+        }
         Located::Found(entry) => {
-            let chain = follow(subject.tree, entry, search);
+            let chain = follow(tree, entry, search);
             if let Some((script, name)) = chain.missing {
                 let place = format!("/{}", path::show(&script));
                 findings.add("shebang", place, format!("the script's interpreter {name} is not in the image"));
             }
-            Some(Start { files: chain.files })
+            start.files.extend(chain.files);
+            return true;
         }
-        Located::Missing => {
-            let place = if first.contains('/') { "is not in the image" } else { "is in no directory of PATH" };
-            findings.add("command-missing", "", format!("the command `{}` {place}", shown(first.as_bytes())));
-            None
-        }
-        Located::Unfit(why) => {
-            findings.add("command-missing", "", format!("the command `{}` {why}", shown(first.as_bytes())));
-            None
-        }
+        Located::Missing if step.name.contains(&b'/') || step.is_script => "is not in the image",
+        Located::Missing => "is in no directory of PATH",
+        Located::Unfit(why) => why,
+    };
+    let is_mounted = |volume: &String| step.name.starts_with(format!("{}/", volume.trim_end_matches('/')).as_bytes());
+    let limit = match step.is_first && !subject.config.config.volumes.keys().any(is_mounted) {
+        true => Severity::Error,
+        false => Severity::Warning, // what runs before it, or is mounted, may bring it
+    };
+    findings.at_most(limit, "command-missing", "", format!("{what} `{}` {why}", shown(&step.name)));
+    false
+}
+
+/// What a shell reads as a script: from its directory, else from PATH; no x bit is needed.
+fn script<'a>(tree: &'a Tree, name: &[u8], search: &str, cwd: &str) -> Located<'a> {
+    let asked = if name.starts_with(b"/") { name.to_vec() } else { [cwd.as_bytes(), b"/", name].concat() };
+    match tree.resolve(&asked, true).ok().and_then(|clean| tree.index.get(&clean)) {
+        Some(e) if e.kind == Kind::File => Located::Found(e),
+        Some(_) => Located::Unfit("is no regular file"),
+        None if name.contains(&b'/') => Located::Missing,
+        None => locate(tree, name, search, cwd),
     }
 }
 

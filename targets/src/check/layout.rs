@@ -18,9 +18,6 @@ pub(super) fn outer(bytes: Range, spool: &mut Spool, findings: &mut Findings) ->
     let packing = bytes.packing()?;
     if !matches!(packing, Packing::Plain | Packing::Gzip) {
         findings.add("outer-compression", "", format!("the archive as a whole is compressed with {}", packing.name()));
-        if packing != Packing::Zstd {
-            return Ok(None);
-        }
     }
     match spool.inflate(bytes) {
         Ok(bytes) => Ok(Some(bytes)),

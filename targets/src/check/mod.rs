@@ -16,12 +16,14 @@ mod binaries;
 pub(crate) mod command;
 mod digests;
 mod entries;
+mod firewall;
 mod fix;
 mod image;
 mod layout;
 mod programs;
 mod report;
 mod scripts;
+mod shell;
 mod size;
 mod walk;
 
@@ -303,12 +305,7 @@ fn layer(
     match stored.packing()? {
         Packing::Plain => {}
         Packing::Gzip => findings.add("layer-compression", name, format!("layer {} is compressed with gzip", at + 1)),
-        other => {
-            findings.add("layer-zstd", name, format!("layer {} is compressed with {}", at + 1, other.name()));
-            if other != Packing::Zstd {
-                return Ok(None);
-            }
-        }
+        other => findings.add("layer-zstd", name, format!("layer {} is compressed with {}", at + 1, other.name())),
     }
     let bytes = match spool.inflate(stored) {
         Ok(bytes) => bytes,

@@ -5,6 +5,7 @@ use routerpack_rootfs::{Entry, Kind, path};
 use super::{
     Subject,
     command::{self, Interpreter, Start},
+    firewall,
     report::Findings,
 };
 
@@ -15,21 +16,29 @@ const MAX_SCRIPTS: usize = 2000;
 /// Where a distribution keeps what is its own: not read for what the image's author took for granted.
 const DISTRIBUTION: [&[u8]; 6] = [b"usr/", b"lib/", b"bin/", b"sbin/", b"etc/", b"var/"];
 
-/// Looks at every executable script.
+/// Looks at every executable script, at those that the command names, and at the config.
 pub(super) fn check(subject: &Subject, start: Option<&Start>, findings: &mut Findings) {
     let tree = subject.tree;
+    let search = command::search(subject.config);
     let config = &subject.config.config;
-    let search = config.env.iter().find_map(|e| e.strip_prefix("PATH=")).unwrap_or("/usr/bin:/bin");
-    for text in config.entrypoint.iter().chain(&config.cmd).chain(&config.env).filter(|t| names_eth0(t.as_bytes())) {
-        findings.add("eth0", "", format!("the config names eth0: `{}`", command::shown(text.as_bytes())));
+    for text in config.entrypoint.iter().chain(&config.cmd).chain(&config.env) {
+        if names_eth0(text.as_bytes()) {
+            findings.add("eth0", "", format!("the config names eth0: `{}`", command::shown(text.as_bytes())));
+        }
+        firewall::uses(tree, search, text.as_bytes(), "", findings);
     }
-    let is_start = |e: &Entry| start.is_some_and(|s| s.files.iter().any(|f| **f == *e.path));
-    let executable = |e: &&Entry| e.kind == Kind::File && e.mode & 0o111 != 0;
+    firewall::check(tree, search, findings);
+    let among = |files: &[Vec<u8>], e: &Entry| files.iter().any(|f| **f == *e.path);
     let mut read = 0;
-    for entry in tree.index.entries().iter().filter(executable) {
-        let Some(line) = subject.programs.scripts.get(&*entry.path) else { continue };
+    for entry in tree.index.entries().iter().filter(|e| e.kind == Kind::File) {
+        let is_start = start.is_some_and(|s| among(&s.files, entry));
+        let is_named = start.is_some_and(|s| among(&s.scripts, entry));
+        let line = subject.programs.scripts.get(&*entry.path).filter(|_| entry.mode & 0o111 != 0);
+        if line.is_none() && !is_named {
+            continue;
+        }
         let place = format!("/{}", path::show(&entry.path));
-        if !is_start(entry)
+        if let Some(line) = line.filter(|_| !is_start)
             && let Interpreter::Missing(name) = command::interpreter(tree, line, search)
         {
             findings.at_most(
@@ -40,24 +49,26 @@ pub(super) fn check(subject: &Subject, start: Option<&Start>, findings: &mut Fin
             );
         }
         let own = entry.path.starts_with(b"usr/local/") || !DISTRIBUTION.iter().any(|d| entry.path.starts_with(d));
-        if (own || is_start(entry)) && entry.size <= MAX_SCRIPT && read < MAX_SCRIPTS {
+        if (own || is_start || is_named) && entry.size <= MAX_SCRIPT && read < MAX_SCRIPTS {
             read += 1;
-            if tree.read(entry, MAX_SCRIPT).is_ok_and(|text| names_eth0(&text)) {
-                findings.add("eth0", place, "a script names eth0");
+            let Ok(text) = tree.read(entry, MAX_SCRIPT) else { continue };
+            if names_eth0(&text) {
+                findings.add("eth0", &place, "a script names eth0");
             }
+            firewall::uses(tree, search, &text, &place, findings);
         }
     }
 }
 
 /// Whether a text has the word `eth0` outside of comments.
 fn names_eth0(text: &[u8]) -> bool {
-    text.split(|b| *b == b'\n').filter(|line| !line.trim_ascii_start().starts_with(b"#")).any(|line| {
-        let word = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
-        let at = |at: usize| {
-            line[at..].starts_with(b"eth0") && !word(line.get(at + 4)) && !(at > 0 && word(line.get(at - 1)))
-        };
-        (0..line.len()).any(at)
-    })
+    let is_word = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+    code(text).any(|line| line.split(|b| !is_word(b)).any(|word| word == b"eth0"))
+}
+
+/// A script's lines without those that are comments.
+pub(super) fn code(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|b| *b == b'\n').filter(|line| !line.trim_ascii_start().starts_with(b"#"))
 }
 
 #[cfg(test)]

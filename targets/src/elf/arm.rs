@@ -108,6 +108,12 @@ pub(crate) fn beyond_v5(facts: &Facts) -> Option<String> {
     }
 }
 
+/// Whether what [`beyond_v5`] says holds for some of its functions only, so that it may run all the same (Debian's
+/// libatomic for armel). How numbers are passed is no matter of choice.
+pub(crate) fn chooses(facts: &Facts) -> bool {
+    facts.chooses && facts.flags & FLOAT_HARD == 0
+}
+
 #[cfg(test)]
 mod tests {
     use object::elf::FileHeader32;
@@ -163,5 +169,7 @@ mod tests {
         assert!(go("5,hardfloat").is_some());
         assert!(beyond_v5(&Facts { flags: 0x500_0400, ..Facts::default() }).unwrap().contains("hard-float"));
         assert_eq!(beyond_v5(&Facts { flags: 0x500_0200, ..Facts::default() }), None);
+        assert!(chooses(&Facts { chooses: true, flags: 0x500_0200, ..Facts::default() }));
+        assert!(!chooses(&Facts { chooses: true, flags: 0x500_0400, ..Facts::default() }));
     }
 }

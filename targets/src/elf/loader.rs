@@ -1,13 +1,15 @@
 //! Where a dynamic loader looks for a library: glibc's by ld.so(8), musl's by `ldso/dynlink.c`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use routerpack_rootfs::{Entry, Kind, Tree, path};
 
-use super::Facts;
+use super::{Facts, cache};
 
 /// A configuration file longer than this is not read.
 const MAX_CONFIG: u64 = 64 << 10;
+/// A cache longer than this is not read.
+const MAX_CACHE: u64 = 8 << 20;
 /// Files that one program's libraries may add up to.
 const MAX_OBJECTS: usize = 2000;
 
@@ -18,8 +20,30 @@ pub(crate) struct Loader<'a> {
     facts: &'a BTreeMap<Vec<u8>, Facts>,
     /// LD_LIBRARY_PATH of the image's environment.
     environment: Vec<Vec<u8>>,
-    /// Directories of `/etc/ld.so.conf`.
+    /// Directories of `/etc/ld.so.conf`, which glibc's loader itself does not read.
     configured: Vec<Vec<u8>>,
+    /// `/etc/ld.so.cache`, which it does.
+    cache: HashMap<Vec<u8>, Vec<Vec<u8>>>,
+}
+
+/// Whose rules a program's loader follows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Glibc,
+    Musl,
+    /// uClibc's and others': taken to look everywhere.
+    Other,
+}
+
+impl Family {
+    fn of(interpreter: &[u8]) -> Self {
+        let name = interpreter.rsplit(|b| *b == b'/').next().unwrap_or_default();
+        match name {
+            _ if name.starts_with(b"ld-musl-") => Self::Musl,
+            _ if name.starts_with(b"ld-linux") => Self::Glibc,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// What a program pulls in.
@@ -27,8 +51,19 @@ pub(crate) struct Loader<'a> {
 pub(crate) struct Closure {
     /// Paths of the loader and of the libraries that were found.
     pub found: BTreeSet<Vec<u8>>,
-    /// Libraries that weren't, each with the file that needs it.
-    pub missing: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Libraries that weren't.
+    pub missing: Vec<Missing>,
+}
+
+/// A library that the loader does not find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// As it is asked for.
+    pub name: Vec<u8>,
+    /// The file that needs it.
+    pub by: Vec<u8>,
+    /// Where it is, if that is a directory of `/etc/ld.so.conf` and only the cache does not know it.
+    pub uncached: Option<Vec<u8>>,
 }
 
 impl<'a> Loader<'a> {
@@ -37,7 +72,8 @@ impl<'a> Loader<'a> {
         let environment = list(value.unwrap_or_default().as_bytes(), b":;");
         let mut configured = Vec::new();
         configuration(tree, b"etc/ld.so.conf", 4, &mut configured);
-        Self { tree, facts, environment, configured }
+        let cache = text(tree, b"etc/ld.so.cache", MAX_CACHE).and_then(|bytes| cache::read(&bytes)).unwrap_or_default();
+        Self { tree, facts, environment, configured, cache }
     }
 
     /// The file that the loader would take: a path that leads to a regular file, clean.
@@ -51,7 +87,8 @@ impl<'a> Loader<'a> {
         let mut closure = Closure::default();
         let Some(facts) = self.facts.get(program) else { return closure };
         let interpreter = facts.interpreter.as_deref().unwrap_or_default();
-        let is_musl = interpreter.rsplit(|b| *b == b'/').next().is_some_and(|name| name.starts_with(b"ld-musl-"));
+        let family = Family::of(interpreter);
+        let is_musl = family == Family::Musl;
         closure.found.extend(self.file(interpreter).map(|e| e.path.to_vec()));
         // Each with the RPATHs of what has led to it.
         let mut queue = vec![(program.to_vec(), Vec::<Vec<u8>>::new())];
@@ -69,13 +106,18 @@ impl<'a> Loader<'a> {
                 if !asked.insert(name.clone()) || (is_musl && is_of_musl(name)) {
                     continue;
                 }
-                match self.find(name, facts, &own, &inherited, is_musl) {
+                // glibc: RUNPATH puts all RPATHs out of force for this object.
+                let paths = if facts.runpath.is_some() && !is_musl { &[][..] } else { &inherited };
+                match self.find(name, facts, &own, paths, family) {
                     Some(path) => {
                         if closure.found.insert(path.clone()) && queue.len() < MAX_OBJECTS {
                             queue.push((path, inherited.clone()));
                         }
                     }
-                    None => closure.missing.push((name.clone(), object.clone())),
+                    None => {
+                        let uncached = self.first(&self.configured, name, facts);
+                        closure.missing.push(Missing { name: name.clone(), by: object.clone(), uncached });
+                    }
                 }
             }
         }
@@ -83,19 +125,30 @@ impl<'a> Loader<'a> {
     }
 
     /// A library's path.
-    fn find(&self, name: &[u8], by: &Facts, own: &[Vec<u8>], inherited: &[Vec<u8>], is_musl: bool) -> Option<Vec<u8>> {
-        let fits = |asked: &[u8]| {
-            let entry = self.file(asked)?;
-            let facts = self.facts.get(&*entry.path)?;
-            // A loader passes libraries of another machine by.
-            (facts.machine == by.machine && facts.is_64 == by.is_64).then(|| entry.path.to_vec())
-        };
+    fn find(&self, name: &[u8], by: &Facts, own: &[Vec<u8>], inherited: &[Vec<u8>], family: Family) -> Option<Vec<u8>> {
         if name.contains(&b'/') {
-            return fits(name);
+            return self.fits(name, by);
         }
-        let defaults = if is_musl { self.musl_defaults(by) } else { self.glibc_defaults(by) };
-        let dirs = own.iter().chain(inherited).chain(&self.environment).chain(&defaults);
-        dirs.map(|dir| [dir.as_slice(), b"/", name].concat()).find_map(|asked| fits(&asked))
+        self.first(own.iter().chain(inherited).chain(&self.environment), name, by).or_else(|| {
+            let cached = match family {
+                Family::Glibc => self.cache.get(name).and_then(|paths| paths.iter().find_map(|p| self.fits(p, by))),
+                Family::Other => self.first(&self.configured, name, by),
+                Family::Musl => return self.first(&self.musl_defaults(by), name, by),
+            };
+            cached.or_else(|| self.first(&defaults(by), name, by))
+        })
+    }
+
+    /// The first of the directories that has it.
+    fn first<'d>(&self, dirs: impl IntoIterator<Item = &'d Vec<u8>>, name: &[u8], by: &Facts) -> Option<Vec<u8>> {
+        dirs.into_iter().find_map(|dir| self.fits(&join(dir, name), by))
+    }
+
+    /// A loader passes libraries of another machine by.
+    fn fits(&self, asked: &[u8], by: &Facts) -> Option<Vec<u8>> {
+        let entry = self.file(asked)?;
+        let facts = self.facts.get(&*entry.path)?;
+        (facts.machine == by.machine && facts.is_64 == by.is_64).then(|| entry.path.to_vec())
     }
 
     /// RUNPATH, or RPATH where there is none, with `$ORIGIN` and its like filled in.
@@ -113,26 +166,17 @@ impl<'a> Loader<'a> {
         dirs
     }
 
-    fn glibc_defaults(&self, by: &Facts) -> Vec<Vec<u8>> {
-        let mut dirs = self.configured.clone();
-        for lib in lib_names(by) {
-            dirs.push([b"/", lib.as_slice()].concat());
-            dirs.push([b"/usr/", lib.as_slice()].concat());
-        }
-        dirs
-    }
-
     /// `/etc/ld-musl-ARCH.path` takes the place of the defaults.
     fn musl_defaults(&self, by: &Facts) -> Vec<Vec<u8>> {
         let interpreter = by.interpreter.as_deref().unwrap_or_default();
         let name = interpreter.rsplit(|b| *b == b'/').next().unwrap_or_default();
         let arch = name.strip_prefix(b"ld-musl-").and_then(|n| n.split(|b| *b == b'.').next());
         let configured = match arch {
-            Some(arch) => text(self.tree, &[b"etc/ld-musl-", arch, b".path"].concat()),
+            Some(arch) => text(self.tree, &[b"etc/ld-musl-", arch, b".path"].concat(), MAX_CONFIG),
             // A library names no loader: any such file of the image is this one.
             None => self.tree.index.children(b"etc").find_map(|e| {
                 let is_it = e.path.starts_with(b"etc/ld-musl-") && e.path.ends_with(b".path");
-                if is_it { text(self.tree, &e.path) } else { None }
+                if is_it { text(self.tree, &e.path, MAX_CONFIG) } else { None }
             }),
         };
         match configured {
@@ -140,6 +184,19 @@ impl<'a> Loader<'a> {
             None => list(b"/lib:/usr/local/lib:/usr/lib", b":"),
         }
     }
+}
+
+/// The directories that glibc's loader knows by itself, whoever built it. What lies only in `glibc-hwcaps` below them
+/// does not count: not every CPU has what it needs.
+fn defaults(by: &Facts) -> Vec<Vec<u8>> {
+    lib_names(by)
+        .iter()
+        .flat_map(|lib| [[b"/", lib.as_slice()].concat(), [b"/usr/", lib.as_slice()].concat()])
+        .collect()
+}
+
+fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    [dir, b"/", name].concat()
 }
 
 /// Names by which a program asks for what musl's loader itself is.
@@ -183,15 +240,15 @@ fn replace(text: &[u8], names: &[&[u8]], by: &[u8]) -> Vec<u8> {
     out
 }
 
-fn text(tree: &Tree, name: &[u8]) -> Option<Vec<u8>> {
+fn text(tree: &Tree, name: &[u8], limit: u64) -> Option<Vec<u8>> {
     let clean = tree.resolve(name, true).ok()?;
     let entry = tree.index.get(&clean).filter(|e| e.kind == Kind::File)?;
-    tree.read(entry, MAX_CONFIG).ok()
+    tree.read(entry, limit).ok()
 }
 
 /// `/etc/ld.so.conf`: a directory a line, `#` comments, and `include` with a pattern in its last component.
 fn configuration(tree: &Tree, name: &[u8], depth: usize, dirs: &mut Vec<Vec<u8>>) {
-    let Some(content) = text(tree, name) else { return };
+    let Some(content) = text(tree, name, MAX_CONFIG) else { return };
     for line in content.split(|b| *b == b'\n').take(1000) {
         let line = line.split(|b| *b == b'#').next().unwrap_or_default().trim_ascii();
         let Some(pattern) = line.strip_prefix(b"include").filter(|p| p.first().is_some_and(u8::is_ascii_whitespace))

@@ -4,6 +4,7 @@
 //! the sizes that real programs have, so memory is a few megabytes whatever a header claims.
 
 mod arm;
+mod cache;
 mod go;
 pub(crate) mod loader;
 
@@ -13,12 +14,12 @@ use object::{
     Endianness, elf,
     read::{
         ReadCache, ReadRef,
-        elf::{Dyn, FileHeader, ProgramHeader, SectionHeader},
+        elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, Sym},
     },
 };
 use routerpack_rootfs::Content;
 
-pub(crate) use arm::{Attributes, beyond_v5, cpu_name};
+pub(crate) use arm::{Attributes, beyond_v5, chooses, cpu_name};
 
 /// Most bytes of a `.dynamic` section, or of the attributes.
 const MAX_TABLE: u64 = 1 << 20;
@@ -60,6 +61,9 @@ pub(crate) struct Facts {
     pub attributes: Option<Attributes>,
     /// `GOARM` of a Go program's build settings.
     pub goarm: Option<String>,
+    /// It has functions in several forms and takes one when it is loaded (STT_GNU_IFUNC), for ARM: the attributes
+    /// are those of the most demanding form.
+    pub chooses: bool,
 }
 
 impl Facts {
@@ -212,6 +216,11 @@ where
             if size <= MAX_TABLE { data.read_bytes_at(offset, size).ok() } else { None }
         });
         facts.attributes = bytes.and_then(|bytes| arm::attributes::<E>(endian, bytes));
+        facts.chooses = sections.iter().filter(|s| s.sh_type(endian) == elf::SHT_DYNSYM).any(|s| {
+            let size: u64 = s.sh_size(endian).into();
+            let symbols = if size <= MAX_TABLE { s.data_as_array::<E::Sym, _>(endian, data).ok() } else { None };
+            symbols.is_some_and(|all| all.iter().any(|symbol| symbol.st_type() == elf::STT_GNU_IFUNC))
+        });
         if let Some((offset, size)) = writable {
             let start = data.read_bytes_at(offset, size.min(MAX_TABLE)).unwrap_or_default();
             facts.goarm = go::setting(start, "GOARM");

@@ -6,7 +6,7 @@ use tar::EntryType;
 
 use crate::{
     elf::{AMD64, ARM, ARM64, Elf},
-    image::{Image, base, gzip, pack},
+    image::{Image, base, bzip2, gzip, pack, xz},
     layer::Layer,
 };
 
@@ -46,6 +46,8 @@ fn outside() -> Vec<Broken> {
         case("not-a-tar", Vec::new(), "empty"),
         case("outer-compression", zstd::encode_all(&*good().pack(), 1).unwrap(), "zstd"),
         case("outer-compression", b"\xfd7zXZ\0rest".to_vec(), "xz"),
+        case("archive-damaged", b"\xfd7zXZ\0rest".to_vec(), "inflated"),
+        case("outer-compression", bzip2(&good().pack()), "bzip2"),
         case("archive-damaged", whole[..whole.len() - 3000].to_vec(), "at byte"),
         case("archive-damaged", pack(&[("manifest.json".into(), b"[{".to_vec())]), "damaged"),
         case("unsafe-name", Image { extra: vec![("../x".into(), b"x".to_vec())], ..good() }.pack(), "leads out of it"),
@@ -87,7 +89,9 @@ fn layers() -> Vec<Broken> {
     vec![
         case("layer-compression", Image::of(gzip(&base().end())).pack(), "gzip"),
         case("layer-zstd", Image::of(zstd::encode_all(&*base().end(), 1).unwrap()).pack(), "zstd"),
-        case("layer-zstd", Image::of(b"BZh9junk".to_vec()).pack(), "bzip2"),
+        case("layer-zstd", Image::of(bzip2(&base().end())).pack(), "bzip2"),
+        case("layer-zstd", Image::of(xz(&base().end())).pack(), "xz"),
+        case("layer-damaged", Image::of(b"BZh9junk".to_vec()).pack(), "inflated"),
         case("layer-damaged", Image::of(b"junk".repeat(300)).pack(), "no tar"),
         case("layer-damaged", Image::of(gzip(&base().end())[..60].to_vec()).pack_raw(), "inflated"),
         case("layer-damaged", with(base().link(EntryType::Link, "bin/x", "bin/none")), "nowhere"),
@@ -194,12 +198,24 @@ fn programs() -> Vec<Broken> {
 /// What is run, as whom, and what it takes for granted.
 fn command() -> Vec<Broken> {
     let script = |text: &str| Layer::default().dir("bin").file("bin/app", 0o755, text);
+    let shell = |operands: &[&str]| {
+        let layer = base().file("bin/sh", 0o755, AMD64.bytes()).file("bin/other", 0o755, ARM64.bytes());
+        let layer = layer.file("plain.sh", 0o644, "ip addr show dev eth0\n");
+        let words: Vec<&str> = ["sh"].iter().chain(operands).copied().collect();
+        Image::of(layer.end()).run("Cmd", json!(words)).pack()
+    };
     vec![
         case("no-command", good().run("Cmd", json!([])).pack(), "neither"),
         case("command-missing", good().run("Cmd", json!(["/bin/none"])).pack(), "not in the image"),
         case("command-missing", good().run("Cmd", json!(["none"])).pack(), "PATH"),
         case("command-missing", good().run("Cmd", json!(["/etc/passwd"])).pack(), "x bit"),
         case("command-missing", good().run("Cmd", json!(["/bin"])).pack(), "directory"),
+        case("command-missing", shell(&["-c", "exec none"]), "`none` is in no directory of PATH"),
+        case("command-missing", shell(&["-c", "cd /srv && ./none"]), "`/srv/./none`"),
+        case("command-missing", shell(&["/none.sh"]), "the script `/none.sh`"),
+        case("elf-machine", shell(&["-c", "exec other"]), "for arm64"),
+        case("eth0", shell(&["/plain.sh"]), "script"),
+        case("eth0", shell(&["-c", "app -i eth0"]), "config"),
         case("shebang", with(script("#!/bin/none -e\n")), "`/bin/none`"),
         case("shebang", with(script("#!/bin/sh\r\n").file("bin/sh", 0o755, AMD64.bytes())), "\\r"),
         case("shebang", with(script("#!/bin/env python3\n").file("bin/env", 0o755, AMD64.bytes())), "`python3`"),
@@ -211,7 +227,23 @@ fn command() -> Vec<Broken> {
         case("volumes-ports", good().run("ExposedPorts", json!({ "80/tcp": {} })).pack(), "EXPOSE 80/tcp"),
         case("eth0", with(script("#!/bin/sh\nip addr show dev eth0\n").file("bin/sh", 0o755, AMD64.bytes())), "script"),
         case("eth0", good().run("Env", json!(["PATH=/bin", "IFACE=eth0"])).pack(), "config"),
+        case("iptables-nft", with(firewall("ip6tables -A INPUT -j DROP")), "calls ip6tables"),
+        case("iptables-nft", with(firewall("nft add table x")), "calls nft"),
+        case("ipset", with(firewall("iptables-legacy -m set --match-set x src")), "sets"),
+        case("ipset", with(firewall("if true; then ipset create x hash:ip; fi")), "sets"),
     ]
+}
+
+/// A script that sets rules, and the programs for it.
+fn firewall(text: &str) -> Layer {
+    let layer = Layer::default().dir("bin").file("bin/sh", 0o755, AMD64.bytes());
+    let layer = layer.file("bin/app", 0o755, format!("#!/bin/sh\n{text}\n"));
+    let programs = ["xtables-nft-multi", "xtables-legacy-multi", "nft", "ipset"];
+    let layer = programs.iter().fold(layer, |l, name| l.file(&format!("bin/{name}"), 0o755, AMD64.bytes()));
+    let links = [("iptables", "nft"), ("ip6tables", "nft"), ("iptables-legacy", "legacy")];
+    links.iter().fold(layer, |l, (name, kind)| {
+        l.link(EntryType::Symlink, &format!("bin/{name}"), &format!("xtables-{kind}-multi"))
+    })
 }
 
 /// What doesn't fit a router. Sizes are the images' alone: nothing of the device's disk is known.

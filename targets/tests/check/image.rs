@@ -1,6 +1,6 @@
 //! Archives of images, right but for what a test makes wrong.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use flate2::{Compression, write::GzEncoder};
 use routerpack_graph::Digest;
@@ -111,7 +111,7 @@ impl Image {
             let mut entry = entry.unwrap();
             let name = entry.path().unwrap().to_string_lossy().into_owned();
             let mut data = Vec::new();
-            std::io::Read::read_to_end(&mut entry, &mut data).unwrap();
+            entry.read_to_end(&mut data).unwrap();
             if !names.contains(&name.as_str()) {
                 kept.push((name, data));
             }
@@ -129,15 +129,28 @@ pub fn pack(members: &[(String, Vec<u8>)]) -> Vec<u8> {
 }
 
 fn plain(layer: &[u8]) -> Vec<u8> {
+    let mut reader: Box<dyn Read> = match layer {
+        [0x1f, 0x8b, ..] => Box::new(flate2::read::GzDecoder::new(layer)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::new(layer).unwrap()),
+        [0xfd, b'7', ..] => Box::new(lzma_rust2::XzReader::new(layer, true)),
+        [b'B', b'Z', b'h', b'1', ..] => Box::new(bzip2::read::BzDecoder::new(layer)),
+        _ => Box::new(layer),
+    };
     let mut out = Vec::new();
-    if layer.starts_with(&[0x1f, 0x8b]) {
-        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(layer), &mut out).unwrap();
-    } else if layer.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        out = zstd::decode_all(layer).unwrap();
-    } else {
-        out = layer.to_vec();
-    }
+    reader.read_to_end(&mut out).unwrap();
     out
+}
+
+pub fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut out = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(1)).unwrap();
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+pub fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    let mut out = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
 }
 
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {

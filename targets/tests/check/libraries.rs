@@ -38,7 +38,14 @@ fn libraries_are_found_where_the_loader_looks() {
     ok(layer(&Elf { runpath: "$ORIGIN/../opt/x", ..program.clone() }).file(&path, 0o755, &bytes), "A=1");
     ok(layer(&Elf { runpath: "${ORIGIN}/../opt/x", ..program.clone() }).file(&path, 0o755, &bytes), "A=1");
     let conf = layer(&program).dir("etc").file("etc/ld.so.conf", 0o644, "# own\ninclude /etc/ld.so.conf.d/*.conf\n");
-    ok(conf.file("etc/ld.so.conf.d/x.conf", 0o644, "/opt/x\n").file(&path, 0o755, &bytes), "A=1");
+    let conf = conf.file("etc/ld.so.conf.d/x.conf", 0o644, "/opt/x\n").file(&path, 0o755, &bytes);
+    ok(conf.clone().file("etc/ld.so.cache", 0o644, cache("libx.so.1", "/opt/x/libx.so.1")), "A=1");
+    // glibc's loader does not read ld.so.conf itself
+    for conf in [conf.clone(), conf.file("etc/ld.so.cache", 0o644, cache("liby.so", "/opt/x/libx.so.1"))] {
+        let report = bench.check(&Image::of(conf.end()).pack(), &bench.options());
+        let found = &found(&report, "elf-libraries").unwrap().message;
+        assert!(found.contains("/opt/x/libx.so.1") && found.contains("ldconfig"), "{found}");
+    }
     // a link of the usual kind, and a library's own library
     let chain = layer(&program).file("lib/libx.so.1.2", 0o755, Elf { needed: &["liby.so"], ..AMD64 }.bytes());
     let chain = chain.link(EntryType::Symlink, "lib/libx.so.1", "libx.so.1.2");
@@ -55,4 +62,16 @@ fn libraries_are_found_where_the_loader_looks() {
     ok(configured.clone().file("opt/x/libx.so.1", 0o755, &bytes), "A=1");
     let report = bench.check(&Image::of(configured.file(&path, 0o755, &bytes).end()).pack(), &bench.options());
     assert!(found(&report, "elf-libraries").is_some(), "the file replaces the defaults");
+}
+
+/// `/etc/ld.so.cache` with one library.
+fn cache(name: &str, path: &str) -> Vec<u8> {
+    let mut table = b"glibc-ld.so.cache1.1".to_vec();
+    table.extend(1u32.to_le_bytes());
+    table.resize(48, 0);
+    for word in [0x303, 72, 72 + name.len() as u32 + 1, 0, 0, 0] {
+        table.extend(word.to_le_bytes());
+    }
+    table.extend(format!("{name}\0{path}\0").bytes());
+    table
 }

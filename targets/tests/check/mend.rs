@@ -9,7 +9,7 @@ use tar::EntryType;
 
 use crate::{
     Bench,
-    image::{Image, base, gzip},
+    image::{Image, base, bzip2, gzip, xz},
     layer::Layer,
     named,
 };
@@ -22,7 +22,14 @@ fn mending_makes_an_archive_that_nothing_is_wrong_with() {
         vec![gzip(&base().put(EntryType::Fifo, "pipe", 0o666, "", b"").end()), zstd::encode_all(&*upper, 1).unwrap()];
     let bad = Image { layers, tags: vec!["ghcr.io/a/app:1"], blobs: true, ..Image::good() };
     let out = bench.dir.path().join("out.tar");
-    for (bytes, tag) in [(bad.pack(), "a/app:1"), (Image { oci: true, ..bad.clone() }.pack(), "own-name:latest")] {
+    let others = Image { layers: vec![bzip2(&base().end()), xz(&upper)], ..bad.clone() };
+    for (bytes, tag) in [
+        (bad.pack(), "a/app:1"),
+        (others.pack(), "a/app:1"),
+        (xz(&bad.pack()), "a/app:1"),
+        (bzip2(&others.pack()), "a/app:1"),
+        (Image { oci: true, ..bad.clone() }.pack(), "own-name:latest"),
+    ] {
         let fixed = fix(Source::Reader(&mut &*bytes, "x"), &bench.options(), &out, "own-name", false).unwrap();
         assert!(fixed.before.count(Severity::Error) > 0);
         let report = check(Source::Path(&out), &bench.options()).unwrap();

@@ -59,14 +59,15 @@ impl HttpSource {
 
     /// Fetches a URL. With a checksum, a blob already there is taken without asking the server, and a
     /// wrong content is an error that leaves nothing. Without one the server is asked whether the
-    /// cached file is still current, unless the policy is offline. `limit` bounds the bytes; `progress` is told how
-    /// many have come, and of how many if that is known.
+    /// cached file is still current, unless the policy is offline. `limit` bounds the bytes; `authorization` is the value of
+    /// that header, which no redirect takes to another host; `progress` is told how many have come, and of how many if that is known.
     pub fn fetch(
         &self,
         url: &str,
         checksum: Option<&Digest>,
         policy: PullPolicy,
         limit: u64,
+        authorization: Option<&str>,
         progress: Option<&dyn Fn(u64, Option<u64>)>,
     ) -> Result<Download> {
         let url = Url::parse(url).map_err(|e| Error::malformed(clean(url), format!("not a URL: {e}")))?;
@@ -83,7 +84,7 @@ impl HttpSource {
         if policy == PullPolicy::Offline {
             return Err(Error::Offline { what: shown(&url) });
         }
-        let got = self.http.retrying(|| self.get(&url, record.as_ref(), checksum, limit, progress))?;
+        let got = self.http.retrying(|| self.get(&url, record.as_ref(), checksum, limit, authorization, progress))?;
         self.blobs.write_record(&record_path, &got)?;
         Ok(got)
     }
@@ -101,9 +102,13 @@ impl HttpSource {
         record: Option<&Download>,
         checksum: Option<&Digest>,
         limit: u64,
+        authorization: Option<&str>,
         progress: Option<&dyn Fn(u64, Option<u64>)>,
     ) -> Result<Download> {
         let mut call = Call::new(Method::GET, url.clone());
+        if let Some(value) = authorization {
+            call = call.header("authorization", value);
+        }
         if let Some(etag) = record.and_then(|r| r.etag.as_ref()) {
             call = call.header("if-none-match", etag);
         } else if let Some(date) = record.and_then(|r| r.last_modified.as_ref()) {
@@ -113,7 +118,10 @@ impl HttpSource {
         if let (StatusCode::NOT_MODIFIED, Some(record)) = (answer.status(), record) {
             return Ok(record.clone());
         }
-        let mut answer = answer.success(&shown(url))?;
+        let mut answer = answer.success(&shown(url)).map_err(|error| match error {
+            Error::Denied { host, what, reason } => Error::Locked { host, what, reason },
+            other => other,
+        })?;
         let total = answer.header("content-length").and_then(|v| v.parse::<u64>().ok());
         let header = |name| answer.header(name).map(str::to_string);
         let (etag, last_modified) = (header("etag"), header("last-modified"));

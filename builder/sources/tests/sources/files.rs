@@ -25,7 +25,7 @@ fn a_file_is_fetched_revalidated_and_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let source = HttpSource::new(&config(dir.path())).unwrap();
     let fetch = |path: &str, checksum: Option<&Digest>, policy, limit| {
-        source.fetch(&format!("http://{}{path}", server.host), checksum, policy, limit, None)
+        source.fetch(&format!("http://{}{path}", server.host), checksum, policy, limit, None, None)
     };
     let got = fetch("/files/tool.bin?token=hunter2", None, PullPolicy::Missing, 1 << 20).unwrap();
     assert_eq!((got.digest.clone(), got.size, got.name.as_str()), (digest.clone(), 50_000, "tool.bin"));
@@ -54,7 +54,7 @@ fn a_file_is_fetched_revalidated_and_bounded() {
     assert!(matches!(fetch("/absent", None, PullPolicy::Missing, 100), Err(Error::NotFound { .. })));
     assert!(matches!(fetch("/named?3", None, PullPolicy::Offline, 100), Err(Error::Offline { .. })));
     for bad in ["file:///etc/passwd", "nonsense"] {
-        assert!(source.fetch(bad, None, PullPolicy::Missing, 100, None).is_err());
+        assert!(source.fetch(bad, None, PullPolicy::Missing, 100, None, None).is_err());
     }
     assert_eq!(leftovers(dir.path()), Vec::<String>::new());
 }

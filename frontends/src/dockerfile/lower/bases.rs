@@ -25,6 +25,13 @@ pub(super) struct Resolution {
     pub platform: Platform,
 }
 
+impl Resolution {
+    /// Whether it is an image by its own name, with something in it.
+    pub fn is_image(&self) -> bool {
+        self.context_name.is_none() && matches!(self.context, Context::Image(_))
+    }
+}
+
 /// A question to the resolver: a context's name or an image's full reference, and a platform.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Question {

@@ -11,6 +11,7 @@ use routerpack_graph::{Constraints, Digest, Output, pb};
 use super::super::ast::Word;
 use super::super::expand::{Expander, Quotes};
 use super::super::instruction::{Add, Copy, Transfer};
+use super::super::lint::instruction as rules;
 use super::error::{Fault, LowerError};
 use super::git::GitReference;
 use super::pass::{Current, Walk};
@@ -47,6 +48,8 @@ struct Expanded {
 struct From {
     output: Option<Output>,
     owner: Owner,
+    /// The main context, which has an ignore file.
+    ignores: bool,
 }
 
 impl Walk<'_> {
@@ -59,13 +62,13 @@ impl Walk<'_> {
     ) -> Result<(), LowerError> {
         let from = match (step.sources.first().copied().flatten(), &copy.from) {
             (Some(index), Some(written)) => match self.done.get(&index) {
-                Some(done) => From { output: done.root.clone(), owner: self.pass.owner(index) },
+                Some(done) => From { output: done.root.clone(), owner: self.pass.owner(index), ignores: false },
                 None => {
                     let fault = Fault::CopyFromLater { from: written.text.clone(), stage: current.label.clone() };
                     return Err(LowerError::new(step.span, fault).help("move that stage before this one"));
                 }
             },
-            _ => From { output: self.context.clone(), owner: Owner::Main },
+            _ => self.main(),
         };
         let mut expanded = self.transfer(state, step, &copy.transfer, "COPY")?;
         expanded.parents = copy.parents;
@@ -85,8 +88,13 @@ impl Walk<'_> {
         if let Some(checksum) = &add.checksum {
             expanded.checksum = self.expand(state, step, &checksum.text)?;
         }
-        let from = From { output: self.context.clone(), owner: Owner::Main };
+        let from = self.main();
         self.put(state, current, step, expanded, from)
+    }
+
+    /// The main context.
+    fn main(&self) -> From {
+        From { output: self.context.clone(), owner: Owner::Main, ignores: true }
     }
 
     fn transfer(
@@ -106,7 +114,10 @@ impl Walk<'_> {
             let content = match heredoc.expand {
                 false => content,
                 true => match raw.expand(&content, &state.env) {
-                    Ok(expansion) => expansion.text,
+                    Ok(expansion) => {
+                        self.undefined(state, step, &expansion);
+                        expansion.text
+                    }
                     Err(error) => return Err(LowerError::new(step.span, Fault::Expand(error))),
                 },
             };
@@ -170,6 +181,10 @@ impl Walk<'_> {
                     act(Some(http.output(&named)), name, options);
                 }
                 None => {
+                    if from.ignores && self.pass.resolver.is_ignored(&path::clean(source)) {
+                        let verb = if copy.keyword == "ADD" { "Add" } else { "Copy" };
+                        self.lint(step, |lint, place| rules::ignored(lint, place, verb, &path::clean(source)));
+                    }
                     self.used.add(from.owner, source);
                     let (src, include, required) = match copy.parents {
                         true => with_parents(source),

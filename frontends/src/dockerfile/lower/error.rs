@@ -120,6 +120,8 @@ pub enum Fault {
     Port(String),
     #[error("invalid signal: {0}")]
     Signal(String),
+    #[error("lint violation found for rules: {0}")]
+    Lint(String),
     #[error("VOLUME specified can not be an empty string")]
     BlankVolume,
     #[error(transparent)]

@@ -5,6 +5,21 @@ use routerpack_graph::source::{GIT_AUTH_HEADER, GIT_AUTH_TOKEN, Git};
 
 use super::super::mount::parse_bool;
 
+/// The op behind a build context that is a repository; `None` if it is something else. `keep_git_dir` and
+/// `commit_mtime` are what the build asks for besides (BuildKit `frontend/dockerui/context.go`, `DetectGitContext`).
+pub fn git_source(text: &str, keep_git_dir: bool, commit_mtime: bool) -> Option<Result<Git, String>> {
+    // Older than the rules for URLs, and still taken.
+    let parsed = match text.starts_with("github.com/") {
+        true => GitReference::parse(&format!("https://{text}"), true)?,
+        false => GitReference::parse(text, false)?,
+    };
+    Some(parsed.map(|mut git| {
+        git.commit_mtime |= commit_mtime;
+        let checksum = (!git.checksum.is_empty()).then(|| git.checksum.clone());
+        git.source(keep_git_dir || git.keep_git_dir == Some(true), checksum)
+    }))
+}
+
 /// A reference to a repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct GitReference {
@@ -191,6 +206,18 @@ mod tests {
             let git = GitReference::parse(text, false).unwrap().unwrap();
             assert_eq!((git.host.as_str(), git.path.as_str(), git.ssh), (host, path, ssh), "{text}");
             assert_eq!(git.remote, text);
+        }
+    }
+
+    #[test]
+    fn contexts_that_are_repositories() {
+        let git = git_source("github.com/a/b#v1:d", false, true).unwrap().unwrap();
+        assert_eq!((git.full_url.as_deref(), git.subdir.as_deref()), (Some("https://github.com/a/b"), Some("d")));
+        assert!(git.commit_mtime && !git.keep_git_dir);
+        assert!(git_source("https://h/r.git?keep-git-dir=1&checksum=ab", false, false).unwrap().unwrap().keep_git_dir);
+        assert!(git_source("https://h/r.git?x=1", false, false).unwrap().is_err());
+        for text in ["https://h/r.tar", ".", "/a.git", "a/b"] {
+            assert!(git_source(text, false, false).is_none(), "{text}");
         }
     }
 

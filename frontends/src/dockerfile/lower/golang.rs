@@ -14,7 +14,7 @@ pub(super) fn plain_list(items: &[String]) -> String {
 }
 
 /// `%q` of a string.
-fn quoted(text: &str) -> String {
+pub(in crate::dockerfile) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

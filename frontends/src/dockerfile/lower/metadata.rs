@@ -6,7 +6,9 @@ use routerpack_graph::image::{Empty, Healthcheck as Check};
 use super::super::ast::Word;
 use super::super::expand::Environment;
 use super::super::instruction::{ArgDefinition, Command, CommandLine, Healthcheck, KeyValue};
+use super::super::lint::instruction as rules;
 use super::error::{Fault, LowerError};
+use super::outline::Argument;
 use super::pass::{Current, Walk};
 use super::plan::Step;
 use super::state::State;
@@ -17,22 +19,34 @@ impl Walk<'_> {
     /// Any instruction but RUN, COPY, ADD and WORKDIR.
     pub(super) fn metadata(&self, state: &mut State, current: &mut Current, step: &Step) -> Result<(), LowerError> {
         let expand = |state: &State, word: &Word| self.expand(state, step, &word.text);
+        let keyword = step.instruction.keyword.as_str();
         let text = match &step.instruction.command {
             Command::Env(pairs) => {
+                let legacy = pairs.first().is_some_and(|pair| pair.legacy);
                 let pairs = self.pairs(state, step, pairs)?;
                 for (name, value) in &pairs {
+                    self.lint(step, |lint, place| {
+                        if legacy {
+                            rules::legacy(lint, place, keyword);
+                        }
+                        rules::secret(lint, place, "ENV", name);
+                    });
                     state.env.set(name, value);
                     set_env(&mut state.image.config.env, name, value);
                 }
                 history("ENV", &pairs)
             }
             Command::Label(pairs) => {
+                if pairs.first().is_some_and(|pair| pair.legacy) {
+                    self.lint(step, |lint, place| rules::legacy(lint, place, keyword));
+                }
                 let pairs = self.pairs(state, step, pairs)?;
                 state.image.config.labels.extend(pairs.iter().cloned());
                 history("LABEL", &pairs)
             }
-            Command::Arg(definitions) => self.arg(state, step, definitions)?,
+            Command::Arg(definitions) => self.arg(state, current, step, definitions)?,
             Command::Cmd(command) => {
+                self.command(state, current, step, command);
                 let args = arguments(state, command);
                 let text = format!("CMD {}", golang::quoted_list(&args));
                 state.image.config.cmd = args;
@@ -41,6 +55,7 @@ impl Walk<'_> {
                 text
             }
             Command::Entrypoint(command) => {
+                self.command(state, current, step, command);
                 let args = arguments(state, command);
                 let text = format!("ENTRYPOINT {}", golang::quoted_list(&args));
                 state.image.config.entrypoint = args;
@@ -57,6 +72,7 @@ impl Walk<'_> {
                     let expansion = expander.expand(&word.text, &state.env);
                     let words = expansion.map_err(|error| LowerError::new(step.span, Fault::Expand(error)))?.words;
                     for written in words {
+                        self.lint(step, |lint, place| rules::port(lint, place, &written));
                         let parsed = expose::ports(&written);
                         let error = |reason| LowerError::new(step.span, Fault::Port(reason));
                         ports.extend(parsed.map_err(error)?);
@@ -95,6 +111,7 @@ impl Walk<'_> {
                 text
             }
             Command::Healthcheck(check) => {
+                self.lint(step, |lint, place| current.once.see(lint, place, keyword));
                 let check = healthcheck(check);
                 let text = format!("HEALTHCHECK {}", golang::healthcheck(&check));
                 state.image.config.healthcheck = Some(check);
@@ -125,6 +142,10 @@ impl Walk<'_> {
         word: &Word,
     ) -> Result<(), LowerError> {
         let wanted = self.expand(state, step, &word.text)?;
+        let first = !std::mem::replace(&mut state.has_workdir, true);
+        if first && !wanted.starts_with('/') {
+            self.lint(step, |lint, place| rules::relative_workdir(lint, place, &wanted));
+        }
         let dir = path::workdir(&state.image.config.working_dir, &wanted);
         state.image.config.working_dir.clone_from(&dir);
         state.dir.clone_from(&dir);
@@ -149,6 +170,17 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Lint of CMD and ENTRYPOINT.
+    fn command(&self, state: &State, current: &mut Current, step: &Step, command: &CommandLine) {
+        let keyword = step.instruction.keyword.as_str();
+        self.lint(step, |lint, place| {
+            current.once.see(lint, place, keyword);
+            if command.shell && state.image.config.shell.is_empty() {
+                rules::shell_form(lint, place, keyword);
+            }
+        });
+    }
+
     /// Expands all pairs in the environment before the instruction.
     fn pairs(&self, state: &State, step: &Step, pairs: &[KeyValue]) -> Result<Vec<(String, String)>, LowerError> {
         let expand = |word: &Word| self.expand(state, step, &word.text);
@@ -158,15 +190,25 @@ impl Walk<'_> {
     /// ARG: a build argument's value, else the default, else that of the ARG before the first FROM. The
     /// default isn't looked at when it isn't needed. Names are expanded as well, and everything in the environment
     /// before the instruction. Gives the history's text.
-    fn arg(&self, state: &mut State, step: &Step, definitions: &[ArgDefinition]) -> Result<String, LowerError> {
+    fn arg(
+        &self,
+        state: &mut State,
+        current: &Current,
+        step: &Step,
+        definitions: &[ArgDefinition],
+    ) -> Result<String, LowerError> {
         let mut args = Vec::with_capacity(definitions.len());
         for definition in definitions {
             let name = self.expand(state, step, &definition.name.text)?;
-            let value = match (self.pass.options.build_args.get(&name), &definition.value) {
+            self.lint(step, |lint, place| rules::secret(lint, place, "ARG", &name));
+            let build_arg = self.pass.options.build_args.get(&name);
+            let value = match (build_arg, &definition.value) {
                 (Some(value), _) => Some(value.clone()),
                 (None, Some(word)) => Some(self.expand(state, step, &word.text)?),
                 (None, None) => self.pass.globals.get(&name).map(str::to_string),
             };
+            let global = build_arg.is_none() && definition.value.is_none() && value.is_some();
+            self.capture_argument(current, step, &name, value.as_deref(), global);
             args.push((name, value));
         }
         let mut text = String::from("ARG");
@@ -181,6 +223,19 @@ impl Walk<'_> {
             state.args.push((name, value));
         }
         Ok(text)
+    }
+
+    /// Takes note of an ARG for the outline; of one that gets its value from `global` scope, only the name.
+    fn capture_argument(&self, current: &Current, step: &Step, name: &str, value: Option<&str>, global: bool) {
+        let Some(notes) = self.pass.notes else { return };
+        let argument = Argument {
+            name: name.to_string(),
+            description: step.instruction.description(name).unwrap_or_default().to_string(),
+            value: value.unwrap_or_default().to_string(),
+            lines: step.place().lines,
+        };
+        let mut captured = notes.captured.borrow_mut();
+        captured.args.entry(current.index).or_default().push((name.to_string(), (!global).then_some(argument)));
     }
 }
 

@@ -16,9 +16,10 @@ mod copy;
 mod error;
 mod expose;
 mod git;
-mod golang;
+pub(super) mod golang;
 mod metadata;
 mod options;
+mod outline;
 mod pass;
 mod path;
 mod plan;
@@ -27,23 +28,29 @@ mod resolver;
 mod run;
 mod signal;
 mod state;
-mod variables;
+pub(super) mod variables;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use routerpack_graph::{Definition, ImageConfig, Platform, SourceMap};
 
 use super::ast::Dockerfile;
 use super::diagnostic::Diagnostic;
+use super::lint::{Lint, from, router};
 pub use error::{Fault, LowerError};
+pub use git::git_source;
 pub use options::Options;
+pub use outline::{Argument, Needed, Outline};
 pub use resolver::{Context, ResolveError, ResolvedImage, Resolver};
 
 use bases::Resolutions;
 use contexts::ContextNames;
-use pass::Pass;
+use pass::{Notes, Pass};
 use plan::{Base, Plan};
-use state::Paths;
+use state::{Paths, State};
+use variables::Variables;
 
 /// What a Dockerfile becomes.
 #[derive(Clone, Debug)]
@@ -70,56 +77,28 @@ pub fn lower(
     options: &Options,
     resolver: &dyn Resolver,
 ) -> Result<Lowered, LowerError> {
-    let names = ContextNames::new(&options.contexts);
-    let last = file.stages.last().and_then(|stage| stage.name()).unwrap_or_default();
-    let target = options.target.as_deref().unwrap_or(last);
-    let automatic =
-        variables::automatic(&options.build_platform, options.target_platform(), target, &options.build_args);
-    let globals = variables::global(file, automatic, &options.build_args)?;
-    let epoch = pass::epoch(file, options, &globals)?;
+    lower_and_lint(file, source, options, resolver, &mut Lint::default())
+}
 
-    let mut plan = Plan::new(file, options, &names, &globals)?;
-    let mut resolutions = Resolutions::new();
-    let reachable = loop {
-        let reachable = plan.reachable();
-        bases::resolve(&plan, &reachable, options, &names, resolver, &mut resolutions)?;
-        // Triggers may copy from stages and images that nobody needed before.
-        let mut more = false;
-        for index in (0..reachable.len()).filter(|index| reachable[*index]) {
-            if plan.stages[index].implicit || plan.stages[index].replaced_by.is_some() {
-                continue;
-            }
-            let triggers = match plan.stages[index].base {
-                Base::Stage(base) => plan.triggers_of(base),
-                _ => resolutions.get(&index).map(|r| r.image.config.on_build.clone()).unwrap_or_default(),
-            };
-            more |= plan.trigger(index, &triggers)?;
-        }
-        if !more {
-            break reachable;
-        }
-    };
-
-    let map = SourceMap {
-        filename: options.filename.clone(),
-        language: "Dockerfile".into(),
-        data: source.as_bytes().to_vec(),
-    };
-    let pass = Pass {
-        file,
-        options,
-        plan: &plan,
-        resolutions: &resolutions,
-        reachable: &reachable,
-        globals: &globals,
-        epoch,
-        map: Arc::new(map),
-        paths: Paths::default(),
-    };
-    let (_, paths) = pass.run()?;
-    let (mut state, _) = Pass { paths, ..pass }.run()?;
+/// The same, and adds to `lint` what there is to say of the target and what it needs, also where lowering fails.
+pub fn lower_and_lint(
+    file: &Dockerfile,
+    source: &str,
+    options: &Options,
+    resolver: &dyn Resolver,
+    lint: &mut Lint,
+) -> Result<Lowered, LowerError> {
+    let job = Job { file, source, options, resolver };
+    let (settled, paths) = job.noting(lint, |notes| {
+        let settled = job.settle(notes, false)?;
+        let (_, paths) = job.judge(&settled, notes)?;
+        Ok((settled, paths))
+    })?;
+    let pass = Pass { paths, ..job.pass(&settled, None) };
+    let (mut state, _) = pass.run()?;
     finish(&mut state.image, options);
 
+    let Settled { plan, reachable, epoch, .. } = &settled;
     let stages = (0..file.stages.len()).filter(|index| reachable[*index]).map(|index| match &plan.stages[index].name {
         name if name.is_empty() => index.to_string(),
         name => name.clone(),
@@ -128,10 +107,149 @@ pub fn lower(
         definition: Definition::of(state.root.as_ref()),
         config: state.image,
         platform: state.platform,
-        epoch,
+        epoch: *epoch,
         stages: stages.collect(),
         warnings: file.warnings.clone(),
     })
+}
+
+/// Adds to `lint` what there is to say of the target and what it needs; without a target, of all stages. The error
+/// is what a build would end with.
+pub fn lint(
+    file: &Dockerfile,
+    source: &str,
+    options: &Options,
+    resolver: &dyn Resolver,
+    lint: &mut Lint,
+) -> Result<(), LowerError> {
+    let job = Job { file, source, options, resolver };
+    job.noting(lint, |notes| {
+        let settled = job.settle(notes, options.target.is_none())?;
+        job.judge(&settled, notes).map(drop)
+    })
+}
+
+/// What the target takes.
+pub fn outline(
+    file: &Dockerfile,
+    source: &str,
+    options: &Options,
+    resolver: &dyn Resolver,
+) -> Result<Outline, LowerError> {
+    let job = Job { file, source, options, resolver };
+    let notes = Notes::default();
+    let settled = job.settle(&notes, false)?;
+    job.pass(&settled, Some(&notes)).run()?;
+    Ok(outline::outline(file, options, &settled.plan, &settled.globals, &notes.captured.borrow()))
+}
+
+/// What is lowered.
+struct Job<'a> {
+    file: &'a Dockerfile,
+    source: &'a str,
+    options: &'a Options,
+    resolver: &'a dyn Resolver,
+}
+
+/// What is settled before the walk.
+struct Settled {
+    plan: Plan,
+    resolutions: Resolutions,
+    reachable: Vec<bool>,
+    globals: Variables,
+    epoch: Option<i64>,
+    map: Arc<SourceMap>,
+}
+
+impl Job<'_> {
+    /// Runs something that takes notes, with this lint in them.
+    fn noting<T>(&self, lint: &mut Lint, run: impl FnOnce(&Notes) -> Result<T, LowerError>) -> Result<T, LowerError> {
+        let notes = Notes { lint: RefCell::new(std::mem::take(lint)), ..Notes::default() };
+        let result = run(&notes);
+        *lint = notes.lint.into_inner();
+        result
+    }
+
+    /// Finds the stages, who needs whom, and the bases; of all stages, or of those that the target needs.
+    fn settle(&self, notes: &Notes, all: bool) -> Result<Settled, LowerError> {
+        let Self { file, source, options, resolver } = *self;
+        let names = ContextNames::new(&options.contexts);
+        let last = file.stages.last().and_then(|stage| stage.name()).unwrap_or_default();
+        let target = options.target.as_deref().unwrap_or(last);
+        let automatic =
+            variables::automatic(&options.build_platform, options.target_platform(), target, &options.build_args);
+        if let Ok(defaults) = variables::global(file, automatic.clone(), &BTreeMap::new()) {
+            from::defaults(&mut notes.lint.borrow_mut(), file, &defaults);
+        }
+        let globals = variables::global(file, automatic, &options.build_args)?;
+        from::variables(&mut notes.lint.borrow_mut(), file, &globals);
+        let epoch = pass::epoch(file, options, &globals)?;
+
+        let mut plan = Plan::new(file, options, &names, &globals)?;
+        let mut resolutions = Resolutions::new();
+        let reachable = loop {
+            let reachable = if all { vec![true; plan.stages.len()] } else { plan.reachable() };
+            bases::resolve(&plan, &reachable, options, &names, resolver, &mut resolutions)?;
+            // Triggers may copy from stages and images that nobody needed before.
+            let mut more = false;
+            for index in (0..reachable.len()).filter(|index| reachable[*index]) {
+                if plan.stages[index].implicit || plan.stages[index].replaced_by.is_some() {
+                    continue;
+                }
+                let triggers = match plan.stages[index].base {
+                    Base::Stage(base) => plan.triggers_of(base),
+                    _ => resolutions.get(&index).map(|r| r.image.config.on_build.clone()).unwrap_or_default(),
+                };
+                more |= plan.trigger(index, &triggers)?;
+            }
+            if !more {
+                break reachable;
+            }
+        };
+        for (index, resolution) in &resolutions {
+            let stage = &plan.stages[*index];
+            if let (true, Some(found)) = (resolution.is_image(), resolution.image.platform()) {
+                let (name, wanted) = (&stage.base_name, &resolution.platform);
+                from::found(&mut notes.lint.borrow_mut(), &stage.place(), name, wanted, &found);
+            }
+        }
+        let map = SourceMap {
+            filename: options.filename.clone(),
+            language: "Dockerfile".into(),
+            data: source.as_bytes().to_vec(),
+        };
+        Ok(Settled { plan, resolutions, reachable, globals, epoch, map: Arc::new(map) })
+    }
+
+    /// A walk; with notes, if it is the first one.
+    fn pass<'s>(&'s self, settled: &'s Settled, notes: Option<&'s Notes>) -> Pass<'s> {
+        Pass {
+            file: self.file,
+            options: self.options,
+            plan: &settled.plan,
+            resolutions: &settled.resolutions,
+            reachable: &settled.reachable,
+            globals: &settled.globals,
+            epoch: settled.epoch,
+            map: settled.map.clone(),
+            resolver: self.resolver,
+            notes,
+            paths: Paths::default(),
+        }
+    }
+
+    /// The first walk: collects the paths, and what lint finds. Findings are an error if the file says so.
+    fn judge(&self, settled: &Settled, notes: &Notes) -> Result<(State, Paths), LowerError> {
+        let pass = self.pass(settled, Some(notes));
+        let (state, paths) = pass.run()?;
+        router::target(&mut notes.lint.borrow_mut(), &pass.for_router(&state.image));
+        let lint = notes.lint.borrow();
+        match lint.violations().next() {
+            Some(first) => Err(LowerError::new(first.span, Fault::Lint(lint.violated().join(", ")))
+                .help("mend them, or take error=true out of the check directive")),
+            None => Ok((state, paths)),
+        }
+    }
 }
 
 /// Labels and platform that were asked for.

@@ -1,21 +1,25 @@
 //! One walk over the needed stages, bottom-up: every step becomes an op.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use routerpack_graph::source::Image;
-use routerpack_graph::{Constraints, Output, SourceLocation, SourceMap, pb};
+use routerpack_graph::{Constraints, ImageConfig, Output, SourceLocation, SourceMap, pb};
 
 use super::super::ast::Dockerfile;
-use super::super::expand::{Environment, Expander, Quotes};
+use super::super::expand::{Environment, Expander, Expansion, Quotes};
 use super::super::instruction::Command;
+use super::super::lint::instruction::{self as rules, Once};
+use super::super::lint::{Lint, Place, router};
 use super::super::span::{LineRange, Span};
 use super::bases::Resolutions;
 use super::contexts;
 use super::error::{Fault, LowerError};
 use super::options::{DEFAULT_PATH, Options};
+use super::outline::Captured;
 use super::plan::{Base, Plan, Step};
-use super::resolver::Context;
+use super::resolver::{Context, Resolver};
 use super::state::{Owner, Paths, State, Titles};
 use super::variables::{Variables, split_pair};
 
@@ -41,8 +45,19 @@ pub(super) struct Pass<'a> {
     /// Seconds.
     pub epoch: Option<i64>,
     pub map: Arc<SourceMap>,
+    /// Who is asked what the ignore file leaves out.
+    pub resolver: &'a dyn Resolver,
+    /// Where the first walk takes note of things.
+    pub notes: Option<&'a Notes>,
     /// What is used of each directory; empty in the first walk.
     pub paths: Paths,
+}
+
+/// What is learnt while walking, besides the graph.
+#[derive(Default)]
+pub(super) struct Notes {
+    pub lint: RefCell<Lint>,
+    pub captured: RefCell<Captured>,
 }
 
 /// The walk.
@@ -66,6 +81,7 @@ pub(super) struct Current {
     pub ignore_cache: bool,
     /// CMD was set in this stage, so ENTRYPOINT keeps it.
     pub has_cmd: bool,
+    pub once: Once,
 }
 
 impl Pass<'_> {
@@ -104,8 +120,29 @@ impl Pass<'_> {
         }
     }
 
+    /// The target as the rules for routers look at it; `image` is its finished config.
+    pub(super) fn for_router<'s>(&'s self, image: &'s ImageConfig) -> router::Target<'s> {
+        let chain: Vec<usize> = self.bases(self.plan.target).collect();
+        let lowest = chain.last().copied().unwrap_or(self.plan.target);
+        let stage = &self.plan.stages[lowest];
+        let base = self.resolutions.get(&lowest).filter(|resolution| resolution.is_image());
+        let steps = chain.iter().rev().filter(|index| self.plan.stages[**index].replaced_by.is_none());
+        let steps = steps.flat_map(|index| &self.plan.stages[*index].steps);
+        router::Target {
+            from: self.plan.stages[self.plan.target].place(),
+            instructions: steps.map(|step| (step.place(), &step.instruction)).collect(),
+            base: base.map(|resolution| router::Base {
+                from: stage.place(),
+                name: &stage.base_name,
+                wanted: &resolution.platform,
+                found: resolution.image.platform(),
+            }),
+            image,
+        }
+    }
+
     /// A stage, the stage that it starts from, and so on down.
-    fn bases(&self, index: usize) -> impl Iterator<Item = usize> {
+    pub(super) fn bases(&self, index: usize) -> impl Iterator<Item = usize> {
         std::iter::successors(Some(index), |index| {
             let stage = &self.plan.stages[*index];
             match (stage.base, &stage.replaced_by) {
@@ -182,7 +219,17 @@ impl Walk<'_> {
         };
         let mut image = resolution.image.clone();
         image.config.on_build.clear();
-        State { root, image, env, dir: "/".into(), user: String::new(), platform, args: Vec::new(), created }
+        State {
+            root,
+            image,
+            env,
+            dir: "/".into(),
+            user: String::new(),
+            platform,
+            args: Vec::new(),
+            has_workdir: false,
+            created,
+        }
     }
 
     fn stage(&mut self, index: usize) -> Result<State, LowerError> {
@@ -213,7 +260,7 @@ impl Walk<'_> {
         state.user = state.image.config.user.clone();
 
         let ignore_cache = pass.options.ignores_cache(&stage.name);
-        let mut current = Current { index, label, titles, ignore_cache, has_cmd: false };
+        let mut current = Current { index, label, titles, ignore_cache, has_cmd: false, once: Once::default() };
         for step in &stage.steps {
             self.step(&mut state, &mut current, step)?;
         }
@@ -241,8 +288,30 @@ impl Walk<'_> {
     /// A word with its variables and without its quotes.
     pub(super) fn expand(&self, state: &State, step: &Step, text: &str) -> Result<String, LowerError> {
         match self.pass.expander().expand(text, &state.env) {
-            Ok(expansion) => Ok(expansion.text),
+            Ok(expansion) => {
+                self.undefined(state, step, &expansion);
+                Ok(expansion.text)
+            }
             Err(error) => Err(LowerError::new(step.span, Fault::Expand(error))),
+        }
+    }
+
+    /// Lets lint look at a step; in the first walk only.
+    pub(super) fn lint(&self, step: &Step, rule: impl FnOnce(&mut Lint, &Place)) {
+        if let Some(notes) = self.pass.notes {
+            rule(&mut notes.lint.borrow_mut(), &step.place());
+        }
+    }
+
+    /// Lets lint look at the variables that a word asks for.
+    pub(super) fn undefined(&self, state: &State, step: &Step, expansion: &Expansion) {
+        if !expansion.unmatched.is_empty() {
+            let declared = |name: &str| state.args.iter().any(|(declared, _)| declared == name);
+            let unset = &expansion.unmatched;
+            self.lint(step, |lint, place| {
+                let known: Vec<&str> = state.env.names().collect();
+                rules::undefined(lint, place, unset, declared, known.iter().copied());
+            });
         }
     }
 

@@ -3,9 +3,11 @@
 use routerpack_graph::Platform;
 
 use super::super::ast::{Dockerfile, Instruction, Word};
+use super::super::check::CheckOptions;
 use super::super::csv;
 use super::super::expand::Expander;
 use super::super::instruction::Command;
+use super::super::lint::Place;
 use super::super::parser::parse_trigger;
 use super::super::span::{LineRange, Span};
 use super::contexts::ContextNames;
@@ -40,6 +42,8 @@ pub(super) struct Stage {
     /// A named context takes this stage's place.
     pub replaced_by: Option<String>,
     pub steps: Vec<Step>,
+    /// What a comment above FROM says of lint.
+    pub check: Option<CheckOptions>,
     /// Not in the Dockerfile: an image or a context that is copied from.
     pub implicit: bool,
     /// The triggers of its base have been put in front of its steps.
@@ -67,6 +71,22 @@ pub(super) struct Step {
     pub onbuild: bool,
     /// The stages it takes from: COPY's one, or one a mount.
     pub sources: Vec<Option<usize>>,
+}
+
+impl Stage {
+    /// Where lint's findings about its FROM are.
+    pub(super) fn place(&self) -> Place {
+        Place { span: self.span, lines: LineRange::around(&self.lines), own: self.check.clone() }
+    }
+}
+
+impl Step {
+    /// Where lint's findings about it are.
+    pub(super) fn place(&self) -> Place {
+        // A trigger's own comments belong to another file.
+        let own = if self.onbuild { None } else { self.instruction.check_options() };
+        Place { span: self.span, lines: LineRange::around(&self.lines), own }
+    }
 }
 
 impl Plan {
@@ -143,6 +163,7 @@ impl Plan {
             span: instruction.span,
             lines: instruction.line_ranges(),
             steps: Vec::new(),
+            check: instruction.check_options(),
             implicit: false,
             triggered: false,
         })
@@ -226,6 +247,7 @@ impl Plan {
             lines: Vec::new(),
             replaced_by: None,
             steps: Vec::new(),
+            check: None,
             implicit: true,
             triggered: false,
         });
@@ -274,7 +296,7 @@ impl Plan {
     }
 
     /// The stages that `index` takes from: its base first, then its steps' sources.
-    fn needs(&self, index: usize) -> Vec<usize> {
+    pub(super) fn needs(&self, index: usize) -> Vec<usize> {
         let stage = &self.stages[index];
         if stage.replaced_by.is_some() {
             return Vec::new();

@@ -58,4 +58,10 @@ pub trait Resolver: Sync {
 
     /// The named context of this name, one of [`super::Options::contexts`], for a platform.
     fn context(&self, name: &str, platform: &Platform) -> Result<Context, ResolveError>;
+
+    /// Whether the main context's ignore file leaves a path out for certain: one that has exceptions (`!`) says
+    /// nothing for certain of a directory. Only lint asks. The path is relative and cleaned.
+    fn is_ignored(&self, _path: &str) -> bool {
+        false
+    }
 }

@@ -12,6 +12,7 @@ use super::super::instruction::{self, Run};
 use super::super::mount::{Mount, MountKind, Sharing};
 use super::error::{Fault, LowerError};
 use super::metadata::with_shell;
+use super::outline::Needed;
 use super::pass::{Current, Walk};
 use super::path;
 use super::plan::Step;
@@ -62,7 +63,9 @@ impl Walk<'_> {
         let mut shown = state.env.clone();
         for (index, word) in run.mounts.iter().enumerate() {
             let mount = Mount::parse(&word.text, |text| {
-                self.pass.expander().expand(text, &state.env).map(|expansion| expansion.text)
+                let expansion = self.pass.expander().expand(text, &state.env)?;
+                self.undefined(state, step, &expansion);
+                Ok(expansion.text)
             });
             let mount = mount.map_err(|error| {
                 let help = error.suggestion().map(|near| format!("did you mean {near}?"));
@@ -74,6 +77,7 @@ impl Walk<'_> {
             let source = step.sources.get(index).copied().flatten();
             self.mount(&mut exec, state, step, mount, source)?;
         }
+        self.capture_mounts(current, step, &exec);
         if options.shm_size > 0 {
             exec.mounts.push(LlbMount::tmpfs("/dev/shm", options.shm_size));
         }
@@ -87,6 +91,20 @@ impl Walk<'_> {
         let line = format!("RUN {} # buildkit", history(state, &args));
         state.commit(line, true);
         Ok(())
+    }
+
+    /// Takes note of secrets and agents for the outline.
+    fn capture_mounts(&self, current: &Current, step: &Step, exec: &Exec) {
+        let Some(notes) = self.pass.notes else { return };
+        let needed = |name: &str, optional: bool| {
+            let name = if name.is_empty() { "default" } else { name }.to_string();
+            Needed { name, required: !optional, lines: step.place().lines }
+        };
+        let mut captured = notes.captured.borrow_mut();
+        let secrets = exec.secrets.iter().map(|secret| needed(&secret.id, secret.optional));
+        captured.secrets.entry(current.index).or_default().extend(secrets);
+        let agents = exec.ssh.iter().map(|agent| needed(&agent.id, agent.optional));
+        captured.ssh.entry(current.index).or_default().extend(agents);
     }
 
     /// What is run: the command, or the heredoc in its place.

@@ -28,6 +28,8 @@ pub(super) struct State {
     pub platform: Platform,
     /// The ARGs, in order, with the values that they had when defined.
     pub args: Vec<(String, Option<String>)>,
+    /// A WORKDIR was there, in this stage or in one that it starts from.
+    pub has_workdir: bool,
     /// `created` of history lines.
     pub created: Option<String>,
 }

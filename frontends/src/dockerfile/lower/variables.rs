@@ -10,7 +10,7 @@ use super::error::{Fault, LowerError};
 
 /// Names and values; a name that is set anew moves to the end, as in BuildKit's `EnvList`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Variables(Vec<(String, String)>);
+pub(in crate::dockerfile) struct Variables(Vec<(String, String)>);
 
 impl Variables {
     pub(super) fn set(&mut self, name: &str, value: impl Into<String>) {
@@ -18,7 +18,7 @@ impl Variables {
         self.0.push((name.to_string(), value.into()));
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(in crate::dockerfile) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 

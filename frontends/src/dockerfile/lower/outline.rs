@@ -1,0 +1,174 @@
+//! What a target takes: its arguments, secrets and agents (BuildKit `dockerfile2llb/outline.go`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::ast::Dockerfile;
+use super::super::expand::{Environment, Expander};
+use super::super::span::LineRange;
+use super::options::Options;
+use super::plan::{Base, Plan};
+use super::variables::Variables;
+
+/// The parameters of a target, each list in the file's order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// The target's name; empty when it has none.
+    pub name: String,
+    /// The comment above its FROM.
+    pub description: String,
+    /// The arguments that it uses.
+    pub args: Vec<Argument>,
+    /// The secrets that its steps mount.
+    pub secrets: Vec<Needed>,
+    /// The agents that its steps mount.
+    pub ssh: Vec<Needed>,
+}
+
+/// An argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argument {
+    /// Its name.
+    pub name: String,
+    /// The comment above its definition.
+    pub description: String,
+    /// Its value now: that of a build argument, or the default; empty when it has none.
+    pub value: String,
+    /// The lines of the definition.
+    pub lines: LineRange,
+}
+
+/// A secret or an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needed {
+    /// Its id.
+    pub name: String,
+    /// The build fails without it.
+    pub required: bool,
+    /// The lines of the RUN.
+    pub lines: LineRange,
+}
+
+/// What a walk sees, by stages.
+#[derive(Debug, Default)]
+pub(super) struct Captured {
+    /// Names of the arguments that a stage defines; `None`: the global definition counts.
+    pub args: BTreeMap<usize, Vec<(String, Option<Argument>)>>,
+    pub secrets: BTreeMap<usize, Vec<Needed>>,
+    pub ssh: BTreeMap<usize, Vec<Needed>>,
+}
+
+/// Reads the outline off a finished walk.
+pub(super) fn outline(
+    file: &Dockerfile,
+    options: &Options,
+    plan: &Plan,
+    globals: &Variables,
+    captured: &Captured,
+) -> Outline {
+    let stages = in_order(plan);
+    let mut outline = Outline::default();
+    if let Some(stage) = file.stages.get(plan.target) {
+        outline.name = stage.name().unwrap_or_default().to_string();
+        outline.description = stage.description().unwrap_or_default().to_string();
+    }
+    let defined = Globals::new(file, options, globals);
+    let mut seen = BTreeSet::new();
+    for index in &stages {
+        for argument in defined.used_by(file, plan, globals, captured, *index) {
+            if seen.insert(argument.name.clone()) {
+                outline.args.push(argument);
+            }
+        }
+    }
+    outline.args.sort_by_key(|argument| argument.lines.start);
+    outline.secrets = collected(&stages, &captured.secrets);
+    outline.ssh = collected(&stages, &captured.ssh);
+    outline
+}
+
+/// The target, what it starts from, and what it takes from, each once.
+fn in_order(plan: &Plan) -> Vec<usize> {
+    let (mut order, mut todo) = (Vec::new(), vec![plan.target]);
+    while let Some(index) = todo.pop() {
+        if !order.contains(&index) {
+            order.push(index);
+            todo.extend(plan.needs(index).into_iter().rev());
+        }
+    }
+    order
+}
+
+fn collected(stages: &[usize], found: &BTreeMap<usize, Vec<Needed>>) -> Vec<Needed> {
+    let mut all: Vec<Needed> = Vec::new();
+    for needed in stages.iter().filter_map(|index| found.get(index)).flatten() {
+        if !all.iter().any(|other| other.name == needed.name) {
+            all.push(needed.clone());
+        }
+    }
+    all.sort_by_key(|needed| needed.lines.start);
+    all
+}
+
+/// The arguments before the first FROM, with those that their defaults use.
+struct Globals(BTreeMap<String, (Argument, BTreeSet<String>)>);
+
+impl Globals {
+    fn new(file: &Dockerfile, options: &Options, globals: &Variables) -> Self {
+        let define = |(instruction, definition): (
+            &super::super::ast::Instruction,
+            &super::super::instruction::ArgDefinition,
+        )| {
+            let name = definition.name.text.clone();
+            let default = definition.value.as_ref().filter(|_| !options.build_args.contains_key(&name));
+            let expansion = default.and_then(|word| Expander::new(file.escape).expand(&word.text, globals).ok());
+            let argument = Argument {
+                description: instruction.description(&name).unwrap_or_default().to_string(),
+                value: globals.get(&name).unwrap_or_default().to_string(),
+                lines: instruction.lines,
+                name: name.clone(),
+            };
+            (name, (argument, expansion.map(|expansion| expansion.matched).unwrap_or_default()))
+        };
+        Self(file.global_definitions().map(define).collect())
+    }
+
+    /// All that one stage uses: in its FROM and those of the stages below, and by its own ARGs.
+    fn used_by(
+        &self,
+        file: &Dockerfile,
+        plan: &Plan,
+        globals: &Variables,
+        captured: &Captured,
+        index: usize,
+    ) -> Vec<Argument> {
+        let own: &[(String, Option<Argument>)] = captured.args.get(&index).map_or(&[], Vec::as_slice);
+        let mut todo: Vec<String> = own.iter().map(|(name, _)| name.clone()).collect();
+        let below = std::iter::successors(Some(index), |index| match plan.stages[*index].base {
+            Base::Stage(base) => Some(base),
+            _ => None,
+        });
+        for stage in below.filter_map(|index| file.stages.get(index)) {
+            for word in std::iter::once(&stage.from.image).chain(&stage.from.platform) {
+                let expansion = Expander::new(file.escape).expand(&word.text, globals);
+                todo.extend(expansion.into_iter().flat_map(|expansion| expansion.matched));
+            }
+        }
+        let mut used = BTreeSet::new();
+        let mut arguments = Vec::new();
+        while let Some(name) = todo.pop() {
+            if !used.insert(name.clone()) {
+                continue;
+            }
+            let defined_here = own.iter().rev().find_map(|(n, argument)| argument.as_ref().filter(|_| *n == name));
+            match (defined_here, self.0.get(&name)) {
+                (Some(argument), _) => arguments.push(argument.clone()),
+                (None, Some((argument, uses))) => {
+                    arguments.push(argument.clone());
+                    todo.extend(uses.iter().cloned());
+                }
+                (None, None) => {}
+            }
+        }
+        arguments
+    }
+}

@@ -1,0 +1,129 @@
+//! Contexts that are not on this machine: which op they are, and a look into them before the build.
+
+use std::{collections::BTreeMap, io::Read, path::PathBuf, sync::Arc};
+
+use routerpack_builder::{Builder, Interrupt, Local, Request, Secret};
+use routerpack_frontends::dockerfile::lower::git_source;
+use routerpack_graph::{
+    Constraints, Definition, Output,
+    file::{Action, CopyOptions, FileOp},
+    source::{self, Http},
+};
+use routerpack_rootfs::{Kind, Tree};
+use routerpack_sources::{PullPolicy, Remote, is_archive};
+
+use crate::failure::Failure;
+
+/// The name of a context that is one file (BuildKit `frontend/dockerui/context.go`, `DetectHTTPContext`).
+pub const FILE: &str = "context";
+
+/// As much of a file as tells an archive from a Dockerfile.
+pub const HEAD: u64 = 1024;
+
+/// Fetches contexts, by the builder's own means: what it has looked at is in the cache when the build needs it.
+pub struct Fetcher {
+    /// Does the work.
+    pub builder: Arc<Builder>,
+    /// Tokens for repositories and downloads.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Agents for repositories.
+    pub ssh: BTreeMap<String, PathBuf>,
+    /// When a server is asked.
+    pub pull: PullPolicy,
+    /// Stops it.
+    pub interrupt: Arc<Interrupt>,
+}
+
+/// What a context's file turned out to be.
+pub enum Fetched {
+    /// An archive, unpacked.
+    Archive(Output),
+    /// Another file, under the name [`FILE`].
+    File(Output),
+}
+
+impl Fetcher {
+    /// The rootfs of an op, made or out of the cache.
+    pub fn tree(&self, output: &Output, locals: BTreeMap<String, Local>) -> Result<Arc<Tree>, Failure> {
+        let request = Request {
+            locals,
+            secrets: self.secrets.clone(),
+            ssh: self.ssh.clone(),
+            pull: self.pull,
+            interrupt: self.interrupt.clone(),
+            ..Request::new(Definition::of(Some(output)))
+        };
+        let built = self.builder.build(&request).map_err(|e| Failure::build(&e, &request.definition))?;
+        self.builder.strata.tree(&built.rootfs).map_err(Failure::new)
+    }
+
+    /// The op for a file of the web. It is fetched, since only its content says what it is.
+    pub fn download(&self, url: &str, name: Option<&str>) -> Result<Fetched, Failure> {
+        let http = Http { filename: Some(FILE.into()), ..Http::new(url) };
+        let file = http.output(&named(name, "load remote build context"));
+        let tree = self.tree(&file, BTreeMap::new())?;
+        let read = || -> std::io::Result<Vec<u8>> {
+            let entry = tree.index.get(FILE.as_bytes()).filter(|e| e.kind == Kind::File);
+            let mut head = Vec::new();
+            if let Some(entry) = entry {
+                tree.content(entry)?.reader().take(HEAD).read_to_end(&mut head)?;
+            }
+            Ok(head)
+        };
+        let head = read().map_err(|e| Failure::new(format!("{}: {e}", Remote::new(url).shown())))?;
+        Ok(match is_archive(&head) {
+            true => Fetched::Archive(unpacked(file, name)?),
+            false => Fetched::File(file),
+        })
+    }
+}
+
+/// The op for a repository; none if the text means something else.
+pub fn git(text: &str, name: Option<&str>, keep_git_dir: bool, commit_mtime: bool) -> Option<Result<Output, String>> {
+    let parsed = git_source(text, keep_git_dir, commit_mtime)?;
+    Some(parsed.map(|git| {
+        // Without what may be a password in the URL.
+        let shown = Remote::new(git.full_url.as_deref().unwrap_or(&git.remote)).shown();
+        let reference = git.reference.as_ref().map(|r| format!("#{r}")).unwrap_or_default();
+        git.output(&named(name, &format!("load git source {shown}{reference}")))
+    }))
+}
+
+/// Whether a context is a repository that is reached by ssh: then the user's agent is handed over unasked, as buildx
+/// does it.
+pub fn is_git_over_ssh(text: &str) -> bool {
+    matches!(git_source(text, false, false), Some(Ok(source::Git { ssh_sock: Some(_), .. })))
+}
+
+/// The contents of an archive that is the file [`FILE`] of another op.
+pub fn unpacked(file: Output, name: Option<&str>) -> Result<Output, Failure> {
+    let options = CopyOptions { unpack: true, create_dest_path: true, ..CopyOptions::default() };
+    copy(file, &format!("/{FILE}"), options, named(name, "unpack build context"))
+}
+
+/// A context without what its ignore file excludes.
+pub fn filtered(context: Output, exclude: &[String]) -> Result<Output, Failure> {
+    if exclude.is_empty() {
+        return Ok(context);
+    }
+    let options = CopyOptions {
+        dir_copy_contents: true,
+        create_dest_path: true,
+        exclude: exclude.to_vec(),
+        ..CopyOptions::default()
+    };
+    copy(context, "/", options, named(None, "apply .dockerignore"))
+}
+
+fn copy(from: Output, src: &str, options: CopyOptions, constraints: Constraints) -> Result<Output, Failure> {
+    let action =
+        Action::Copy { from: Some(from).into(), src: src.into(), dest: "/".into(), options: Box::new(options) };
+    FileOp::on(None).then(action).output(&constraints).map_err(Failure::new)
+}
+
+fn named(name: Option<&str>, title: &str) -> Constraints {
+    Constraints::default().named(match name {
+        Some(name) => format!("[context {name}] {title}"),
+        None => format!("[internal] {title}"),
+    })
+}
