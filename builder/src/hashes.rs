@@ -13,7 +13,7 @@ use std::{
 };
 
 use routerpack_files::FileHasher;
-use routerpack_rootfs::{Entry, Stratum, Tree};
+use routerpack_rootfs::{Entry, Origin, Tree};
 
 use crate::cache::Cache;
 
@@ -78,7 +78,7 @@ struct Hasher<'a>(&'a Hashes);
 impl FileHasher for Hasher<'_> {
     fn hash(&mut self, tree: &Tree, entry: &Entry) -> io::Result<[u8; 32]> {
         let content = tree.content(entry)?;
-        if !matches!(tree.strata.get(entry.stratum as usize), Some(Stratum::Dir { .. })) {
+        if !matches!(tree.strata.get(entry.stratum as usize), Some(Origin::Dir(_))) {
             return content.sha256();
         }
         let meta = content.file.metadata()?;

@@ -8,7 +8,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
@@ -16,7 +16,7 @@ use std::{
 };
 
 use routerpack_graph::Digest;
-use routerpack_rootfs::{Index, Stratum, Tree, layer};
+use routerpack_rootfs::{DecodeError, Index, Stratum, Tree, layer};
 use routerpack_sources::Image;
 
 use crate::{
@@ -30,6 +30,11 @@ use crate::{
 /// So many layers are pulled at once even by a machine with fewer cores: a registry's answer has pauses.
 const MIN_PULLS: usize = 3;
 
+/// Every step of a build asks for the strata below it, so their indexes stay in memory up to so many entries in all,
+/// which take eight megabytes. Those of larger ones are read again: beside a merged index they would double what an
+/// entry takes.
+const KEPT_ENTRIES: usize = 1 << 16;
+
 /// Gives strata by name.
 pub struct Strata {
     cache: Arc<Cache>,
@@ -40,6 +45,7 @@ pub struct Strata {
     interrupt: Arc<Interrupt>,
     /// Where a layer can be had, by diff_id.
     offers: Mutex<HashMap<Digest, (Image, usize)>>,
+    /// Strata whose indexes are kept in memory, see [`KEPT_ENTRIES`].
     loaded: Mutex<HashMap<StratumId, Stratum>>,
     /// Found whole in the cache: every step of a long build asks for all strata below it.
     whole: Mutex<HashSet<StratumId>>,
@@ -133,7 +139,11 @@ impl Strata {
             StratumId::Layer(_) => Stratum::Tar { file: dir.join("layer.tar"), index },
             StratumId::Snapshot(_) => Stratum::Dir { root: dir.join("fs"), index },
         };
-        self.loaded.lock().expect("no panic while holding it").insert(id.clone(), stratum.clone());
+        let mut loaded = self.loaded.lock().expect("no panic while holding it");
+        let entries: usize = loaded.values().chain([&stratum]).map(|s| s.index().entries().len()).sum();
+        if entries <= KEPT_ENTRIES {
+            loaded.insert(id.clone(), stratum.clone());
+        }
         Ok(stratum)
     }
 
@@ -143,10 +153,16 @@ impl Strata {
             return Ok(None);
         }
         let file = self.dir_of(id).join("index");
-        match fs::read(&file) {
-            Ok(bytes) => Ok(Index::decode(&bytes).ok().map(Arc::new)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Cause::io(format!("read {}", file.display()))(e)),
+        let failed = |e| Cause::io(format!("read {}", file.display()))(e);
+        let open = match fs::File::open(&file) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            open => open.map_err(failed)?,
+        };
+        let len = open.metadata().map_err(failed)?.len();
+        match Index::decode(open, len) {
+            Ok(index) => Ok(Some(Arc::new(index))),
+            Err(DecodeError::Damaged) => Ok(None),
+            Err(DecodeError::Read(e)) => Err(failed(e)),
         }
     }
 
@@ -211,7 +227,7 @@ impl Strata {
                 actual,
             }));
         }
-        fs::write(temp.join("index"), read.index.encode()).map_err(Cause::io("write an index"))?;
+        write_index(&temp, &read.index)?;
         self.cache.keep_dir(&temp, dir).map_err(Cause::io("keep a layer"))?;
         Ok(Arc::new(read.index))
     }
@@ -220,7 +236,7 @@ impl Strata {
     pub fn keep(&self, temp: &Path, index: Index, name: Digest) -> Result<StratumId, Cause> {
         let id = StratumId::Snapshot(name);
         let dir = self.dir_of(&id);
-        fs::write(temp.join("index"), index.encode()).map_err(Cause::io("write an index"))?;
+        write_index(temp, &index)?;
         if self.is_whole(&id) && self.index(&id)?.is_none() {
             self.discard(&id).map_err(Cause::io("remove a damaged snapshot"))?;
         }
@@ -231,40 +247,40 @@ impl Strata {
     /// The merged view of a rootfs.
     pub fn tree(&self, rootfs: &Rootfs) -> Result<Arc<Tree>, Cause> {
         rootfs.tree(|parts| {
-            self.load(parts)?;
-            let strata = parts.iter().map(|p| self.stratum(p)).collect::<Result<Vec<_>, _>>()?;
+            let strata = self.load(&parts.iter().collect::<Vec<_>>())?;
             Tree::new(strata).map_err(Cause::rootfs("the strata can't be merged"))
         })
     }
 
-    /// Pulls, inflates and indexes what is not there yet, several layers at once and the largest first:
-    /// the last one to end then leaves the other cores idle for the shortest time.
-    fn load(&self, parts: &[Part]) -> Result<(), Cause> {
+    /// The strata of parts. What is not there yet is pulled, inflated and indexed, several layers at once and the
+    /// largest first: the last one to end then leaves the other cores idle for the shortest time.
+    fn load(&self, parts: &[&Part]) -> Result<Vec<Stratum>, Cause> {
         let size = |part: &Part| match part {
             Part::Kept(StratumId::Layer(d)) => self.offered(d).map_or(0, |(image, n)| image.layers[n].size),
             _ => 0,
         };
-        let mut missing: Vec<&Part> = parts.iter().filter(|part| self.is_to_be_loaded(part)).collect();
-        missing.sort_by_key(|part| std::cmp::Reverse(size(part)));
-        let workers = thread::available_parallelism().map_or(1, |n| n.get()).max(MIN_PULLS).min(missing.len());
-        if workers < 2 {
-            return Ok(()); // whoever asks for it loads it
-        }
+        let mut order: Vec<usize> = (0..parts.len()).collect();
+        order.sort_by_key(|at| std::cmp::Reverse(size(parts[*at])));
+        let missing = parts.iter().filter(|part| self.is_to_be_loaded(part)).count();
+        let workers = thread::available_parallelism().map_or(1, |n| n.get()).max(MIN_PULLS).min(missing);
+        let loaded: Vec<OnceLock<Stratum>> = parts.iter().map(|_| OnceLock::new()).collect();
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let work = || {
             while !failed.load(Ordering::Relaxed)
-                && let Some(part) = missing.get(next.fetch_add(1, Ordering::Relaxed))
+                && let Some(&at) = order.get(next.fetch_add(1, Ordering::Relaxed))
             {
-                self.stratum(part).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+                let stratum = self.stratum(parts[at]).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+                let _ = loaded[at].set(stratum); // each is taken once
             }
             Ok(())
         };
         thread::scope(|scope| {
             let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-            let mine = work();
+            let mine: Result<(), Cause> = work();
             let results = others.into_iter().map(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             results.fold(mine, Result::and)
-        })
+        })?;
+        Ok(loaded.into_iter().filter_map(OnceLock::into_inner).collect())
     }
 
     fn is_to_be_loaded(&self, part: &Part) -> bool {
@@ -274,7 +290,8 @@ impl Strata {
     /// Directories to mount as overlay lowers, lowest first. Layers are unpacked if need be.
     pub fn dirs(&self, rootfs: &Rootfs) -> Result<Vec<PathBuf>, Cause> {
         let parts = rootfs.parts();
-        self.load(parts)?;
+        let absent = |part: &&Part| matches!(part, Part::Kept(id @ StratumId::Layer(_)) if !self.is_whole(id));
+        self.load(&parts.iter().filter(absent).collect::<Vec<_>>())?;
         (0..parts.len())
             .map(|at| match &parts[at] {
                 Part::Live(Stratum::Dir { root, .. }) => Ok(root.clone()),
@@ -288,7 +305,6 @@ impl Strata {
     /// A layer's directory also holds the directories that the layer only implies, with the metadata that
     /// they have below, and copies of files below that it links to. So it depends on what is below.
     fn unpacked(&self, below: &[Part], part: &Part, diff_id: &Digest) -> Result<PathBuf, Cause> {
-        let stratum = self.stratum(part)?;
         let dir = self.cache.path("layers").join(diff_id.hex());
         let chain: Vec<String> = below.iter().map(|p| format!("{p:?}")).collect();
         let name = format!("fs-{}", &Digest::of(chain.join("\n").as_bytes()).hex()[..16]);
@@ -304,7 +320,7 @@ impl Strata {
         let task = Task::Unpack(diff_id.clone());
         let start = Instant::now();
         self.events.started(&task, &format!("unpack {}", short(diff_id)));
-        let result = self.unpack(below, &stratum, &to);
+        let result = self.stratum(part).and_then(|stratum| self.unpack(below, &stratum, &to));
         self.events.ended(&task, if result.is_ok() { Ending::Done } else { Ending::Failed }, start.elapsed());
         result.map(|()| unpacked)
     }
@@ -332,6 +348,11 @@ impl<R: io::Read> io::Read for Interruptible<'_, R> {
             false => self.from.read(buffer),
         }
     }
+}
+
+fn write_index(dir: &Path, index: &Index) -> Result<(), Cause> {
+    let written = fs::File::create(dir.join("index")).and_then(|file| index.encode(file));
+    written.map_err(Cause::io("write an index"))
 }
 
 fn layer_cause(what: String, error: layer::LayerError) -> Cause {

@@ -14,7 +14,7 @@ use std::{
 };
 
 use routerpack_graph::Digest;
-use routerpack_rootfs::{Entry, Kind, Stratum, Tree};
+use routerpack_rootfs::{Entry, Kind, Origin, Stratum, Tree};
 use tar::EntryType;
 
 use crate::{
@@ -61,9 +61,9 @@ impl Layer {
     pub fn of_stratum(stratum: &Stratum, diff_id: Option<Digest>, epoch: Option<i64>) -> Self {
         match stratum {
             Stratum::Tar { file, .. } => Layer::Copied { file: file.clone(), diff_id },
-            Stratum::Dir { index, .. } => {
+            Stratum::Dir { root, index } => {
                 let mut tree = Tree::default();
-                tree.strata.push(stratum.clone());
+                tree.strata.push(Origin::Dir(root.clone()));
                 tree.index = Arc::clone(index); // not merged with anything: its whiteouts are wanted
                 Layer::Made { tree, carry: Carry::All, epoch }
             }

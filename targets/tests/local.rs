@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use routerpack_rootfs::{Entry, Kind};
+use routerpack_rootfs::{Entry, Kind, Origin, Stratum, Tree};
 use routerpack_targets::{Dest, Dropped, Format};
 use support::*;
 
@@ -108,9 +108,10 @@ fn a_tree_that_lies_cannot_leave_the_directory() {
     let mut step = Step::new();
     step.symlink("a", elsewhere.path().as_os_str().as_encoded_bytes());
     step.file(b"a/b", b"x");
-    let mut tree = routerpack_rootfs::Tree::default();
-    tree.strata.push(step.stratum());
-    tree.index = step.stratum().index().clone();
+    let mut tree = Tree::default();
+    let Stratum::Dir { root, index } = step.stratum() else { unreachable!("a step leaves a directory") };
+    tree.strata.push(Origin::Dir(root));
+    tree.index = index;
     let dir = tempfile::tempdir().unwrap();
     assert!(Ask::new(Format::Local, &tree).path(dir.path()).is_err());
     assert!(names(elsewhere.path()).is_empty());

@@ -11,7 +11,7 @@ use std::{
     rc::Rc,
 };
 
-use routerpack_rootfs::{Content, Kind, Mtime, ResolveError, is_overlay_mark, resolve::MAX_HOPS};
+use routerpack_rootfs::{Content, Kind, Mtime, ResolveError, is_overlay_mark, path::within, resolve::MAX_HOPS};
 use tar::EntryType;
 
 use crate::{
@@ -98,7 +98,7 @@ pub(crate) fn unpack(
             EntryType::Block => Kind::BlockDev,
             other => return Err(refuse(&format!("is of the unknown type {:?}", char::from(other.as_byte())))),
         };
-        let inside = local(&written).ok_or_else(|| refuse("is outside of the archive"))?;
+        let inside = within(b"", &written).ok_or_else(|| refuse("is outside of the archive"))?;
         let target = place(to, dest, &inside, kind == Kind::Dir)?.ok_or_else(|| refuse("is outside of the archive"))?;
         if target == dest {
             continue; // `./`: the destination keeps what it is
@@ -125,7 +125,7 @@ pub(crate) fn unpack(
         }
         let link = entry.link_name_bytes().map(|l| l.into_owned()).unwrap_or_default();
         if kind == Kind::HardLink {
-            let first = local(&link).ok_or_else(|| refuse("is a hard link to the outside of the archive"))?;
+            let first = within(b"", &link).ok_or_else(|| refuse("is a hard link to the outside of the archive"))?;
             let first = place(to, dest, &first, false)?.ok_or_else(|| refuse("is a hard link to the outside"))?;
             match to.get(&first).map(|e| e.kind) {
                 None => return Err(refuse("is a hard link to nothing")),
@@ -156,19 +156,6 @@ pub(crate) fn unpack(
     Ok(())
 }
 
-/// A name inside an archive, clean; None if it leads outside. Leading slashes don't count.
-fn local(name: &[u8]) -> Option<Vec<u8>> {
-    let mut out: Vec<&[u8]> = Vec::new();
-    for part in name.split(|b| *b == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." => _ = out.pop()?,
-            _ => out.push(part),
-        }
-    }
-    Some(out.join(&b'/'))
-}
-
 /// Where an entry goes, links in its directories followed (its own if `follow`), all below `dest`.
 /// None if a link leads outside.
 fn place(to: &Upper<'_>, dest: &[u8], name: &[u8], follow: bool) -> Result<Option<Vec<u8>>, Error> {
@@ -182,8 +169,7 @@ fn place(to: &Upper<'_>, dest: &[u8], name: &[u8], follow: bool) -> Result<Optio
             }
             let here = path::join(dest, &name[..end]);
             let Some(link) = to.get(&here).filter(|e| e.kind == Kind::Symlink) else { continue };
-            let from = if link.link().starts_with(b"/") { b"" } else { path::split(&name[..end]).0 };
-            let Some(led) = local(&path::join(from, link.link())) else { return Ok(None) };
+            let Some(led) = within(path::split(&name[..end]).0, link.link()) else { return Ok(None) };
             name = path::join(&led, name.get(end + 1..).unwrap_or_default());
             continue 'again;
         }

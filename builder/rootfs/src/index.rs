@@ -172,6 +172,12 @@ impl Index {
         self.entries
     }
 
+    /// The index of a tar that is itself a part of a file, and starts so many bytes into it.
+    pub fn shifted(mut self, by: u64) -> Self {
+        self.entries.iter_mut().filter(|e| e.kind == Kind::File).for_each(|e| e.offset += by);
+        self
+    }
+
     /// The entry at exactly this path (no symlink is followed).
     pub fn get(&self, path: &[u8]) -> Option<&Entry> {
         self.position(path).map(|i| &self.entries[i])

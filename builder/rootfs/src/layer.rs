@@ -9,6 +9,7 @@
 mod header;
 mod order;
 mod pax;
+mod shelf;
 
 use std::io::{self, Read, Write};
 

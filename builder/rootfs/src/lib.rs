@@ -38,6 +38,6 @@ pub use merge::{MergeError, MergeFault, merge};
 pub use place::{Lost, PlaceError, Warning};
 pub use resolve::ResolveError;
 pub use scan::{Filter, Owners, ScanError, ScanOptions, Verdict, scan};
-pub use tree::{Content, ContentReader, Stratum, Tree};
+pub use tree::{Content, ContentReader, Origin, Stratum, Tree};
 pub use unpack::{materialise, unpack};
 pub use xattr::is_overlay_mark;

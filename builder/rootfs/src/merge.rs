@@ -7,10 +7,14 @@
 //! A directory that the upper stratum only implies (it has `a/b` but no `a`) keeps the lower's metadata.
 //! Where no lower has it either (or has something else there), it is 0755, root's, of 1970.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    iter,
+};
 
 use crate::{
     index::{Entry, Index, Kind},
+    layer::{MAX_ENTRIES, MAX_METADATA},
     path,
 };
 
@@ -44,6 +48,9 @@ pub enum MergeFault {
     /// An ancestor of the entry is no directory in the very same stratum.
     #[error("its parent `{}` is not a directory in the same layer", path::show(.0))]
     ParentNotDirectory(Vec<u8>),
+    /// Names that go through more directories, which have no entries, than a layer may have entries.
+    #[error("the layer's names go through more directories than any honest layer has")]
+    TooMuch,
 }
 
 /// Lays `upper`, which becomes stratum number `layer`, over the merged index `lower`.
@@ -51,30 +58,62 @@ pub enum MergeFault {
 /// The result has no whiteout, opaque mark or unresolved hard link; it has a directory entry for every
 /// parent (but an entry for the root only when a stratum has one); its link groups are numbered from 1 in
 /// path order, and each has two members at least.
-pub fn merge(mut lower: Index, upper: &Index, layer: u32) -> Result<Index, MergeError> {
-    let implied = implied_dirs(upper, layer)?;
-    let changes = changes(upper, &implied);
-    let mut hidden = vec![false; lower.entries().len()];
-    for change in changes.iter().filter(|c| c.hides) {
-        hidden[lower.descendant_range(change.path)].fill(true);
+///
+/// The entries of both move to the result, so that memory never holds more than them once.
+pub fn merge(mut lower: Index, upper: Index, layer: u32) -> Result<Index, MergeError> {
+    let implied = implied_dirs(&upper, layer)?;
+    let mut gone = vec![false; lower.entries().len()];
+    for change in changes(&upper, &implied).filter(|c| c.hides) {
+        gone[lower.descendant_range(change.path)].fill(true);
     }
-    let mut links = Links::resolve(&mut lower, upper, layer)?;
-    let mut merged = Vec::with_capacity(lower.entries().len() + changes.len());
-    let mut lower = lower.into_entries().into_iter();
-    let mut hidden = hidden.into_iter();
-    // In step with `lower`: each entry that is taken from there takes its flag.
-    let mut visible = |_: &Entry| !hidden.next().unwrap_or_default();
-    for change in changes {
-        // A step changes little of a large tree, so what lies between is taken over in runs.
-        let before = run_before(lower.as_slice(), change.path);
-        merged.extend(lower.by_ref().take(before).filter(&mut visible));
-        let same = lower.as_slice().first().is_some_and(|e| *e.path == *change.path);
-        let entry = lower.by_ref().take(same.into()).find(&mut visible);
-        merged.extend(change.over(entry, &mut links));
+    let links = Links::resolve(&mut lower, &upper, layer)?;
+    let mut dirs = Vec::new();
+    let mut at = 0;
+    for change in changes(&upper, &implied) {
+        // A step changes little of a large tree, so what lies between is jumped over.
+        at += run_before(&lower.entries()[at..], change.path);
+        let there = lower.entries().get(at).filter(|e| *e.path == *change.path);
+        let is_dir = there.is_some_and(|e| e.kind == Kind::Dir && !gone[at]);
+        let (stays, new_dir) = match change.put {
+            Put::Entry | Put::Nothing => (false, false),
+            Put::ImpliedDir => (is_dir, !is_dir),
+            Put::NewDir => (false, true),
+            Put::Lower => (true, false),
+        };
+        if there.is_some() && !stays {
+            gone[at] = true;
+        }
+        if new_dir {
+            dirs.push(Entry { stratum: layer, ..Entry::new_dir(change.path) });
+        }
     }
-    merged.extend(lower.filter(visible));
-    number_groups(&mut merged);
-    Ok(Index::from_sorted(merged))
+    drop(implied);
+    let mut entries = lower.into_entries();
+    let mut gone = gone.into_iter();
+    entries.retain(|_| !gone.next().unwrap_or_default());
+    let upper = join(links.into_entries(upper), dirs);
+    let mut entries = join(entries, upper);
+    number_groups(&mut entries);
+    Ok(Index::from_sorted(entries))
+}
+
+/// Two lists in path order as one, in the longer one's memory. No path is in both.
+fn join(a: Vec<Entry>, b: Vec<Entry>) -> Vec<Entry> {
+    let (mut all, mut few) = if a.len() < b.len() { (b, a) } else { (a, b) };
+    let mut from = all.len();
+    all.reserve_exact(few.len());
+    all.resize_with(from + few.len(), || Entry::new(b"", Kind::File, 0));
+    // From the end, where there is room.
+    let mut to = all.len();
+    while let Some(entry) = few.pop() {
+        while from > 0 && all[from - 1].path > entry.path {
+            (from, to) = (from - 1, to - 1);
+            all.swap(from, to);
+        }
+        to -= 1;
+        all[to] = entry;
+    }
+    all
 }
 
 /// How many entries come before a path, in time that goes by that number's logarithm.
@@ -101,14 +140,14 @@ pub(crate) fn is_merged(index: &Index) -> bool {
 /// What the upper stratum says about one path.
 pub(crate) struct Change<'a> {
     pub path: &'a [u8],
-    pub put: Put<'a>,
+    pub put: Put,
     /// What the lower has below this path goes.
     pub hides: bool,
 }
 
-pub(crate) enum Put<'a> {
-    /// This entry.
-    Entry(&'a Entry),
+pub(crate) enum Put {
+    /// The upper's entry.
+    Entry,
     /// A directory with the lower's metadata where the lower has one, else a new one.
     ImpliedDir,
     /// A directory that owes nothing to the lower.
@@ -119,25 +158,10 @@ pub(crate) enum Put<'a> {
     Lower,
 }
 
-impl Change<'_> {
-    /// What the merged index has at this path, given what is visible there below.
-    fn over(&self, lower: Option<Entry>, links: &mut Links<'_>) -> Option<Entry> {
-        match self.put {
-            Put::Entry(entry) => Some(links.place(entry)),
-            Put::ImpliedDir => match lower {
-                Some(lower) if lower.kind == Kind::Dir => Some(lower),
-                _ => Some(Entry { stratum: links.layer, ..Entry::new_dir(self.path) }),
-            },
-            Put::NewDir => Some(Entry { stratum: links.layer, ..Entry::new_dir(self.path) }),
-            Put::Nothing => None,
-            Put::Lower => lower,
-        }
-    }
-}
-
 /// The directories that have entries in this stratum, but none of their own.
 pub(crate) fn implied_dirs(upper: &Index, layer: u32) -> Result<BTreeSet<&[u8]>, MergeError> {
     let mut implied = BTreeSet::new();
+    let mut bytes = 0;
     let mut last: &[u8] = b"";
     for entry in upper.entries().iter().filter(|e| e.kind != Kind::Whiteout) {
         if path::parent(&entry.path) == Some(last) {
@@ -149,6 +173,10 @@ pub(crate) fn implied_dirs(upper: &Index, layer: u32) -> Result<BTreeSet<&[u8]>,
                 None | Some(Kind::Whiteout) => {
                     if !implied.insert(dir) {
                         break;
+                    }
+                    bytes += dir.len();
+                    if implied.len() > MAX_ENTRIES || bytes > MAX_METADATA {
+                        return Err(MergeError { layer, path: entry.path.to_vec(), why: MergeFault::TooMuch });
                     }
                 }
                 Some(_) => {
@@ -162,60 +190,60 @@ pub(crate) fn implied_dirs(upper: &Index, layer: u32) -> Result<BTreeSet<&[u8]>,
     Ok(implied)
 }
 
-/// The upper's entries and implied directories in one list, in path order.
-pub(crate) fn changes<'a>(upper: &'a Index, implied: &BTreeSet<&'a [u8]>) -> Vec<Change<'a>> {
-    let mut changes = Vec::with_capacity(upper.entries().len() + implied.len());
+/// The upper's entries and implied directories in path order.
+pub(crate) fn changes<'a>(upper: &'a Index, implied: &BTreeSet<&'a [u8]>) -> impl Iterator<Item = Change<'a>> {
     let mut implied = implied.iter().copied().peekable();
-    for entry in upper.entries() {
-        while let Some(path) = implied.next_if(|dir| **dir < *entry.path) {
-            changes.push(Change { path, put: Put::ImpliedDir, hides: false });
+    let mut entries = upper.entries().iter().peekable();
+    iter::from_fn(move || {
+        let entry = entries.peek();
+        if let Some(path) = implied.next_if(|dir| entry.is_none_or(|e| **dir < *e.path)) {
+            return Some(Change { path, put: Put::ImpliedDir, hides: false });
         }
+        let entry = entries.next()?;
         let has_content = implied.next_if(|dir| **dir == *entry.path).is_some();
         let (put, hides) = match entry.kind {
-            Kind::Dir => (Put::Entry(entry), entry.opaque),
+            Kind::Dir => (Put::Entry, entry.opaque),
             Kind::Whiteout if entry.opaque && has_content => (Put::ImpliedDir, true),
             Kind::Whiteout if entry.opaque => (Put::Lower, true),
             Kind::Whiteout if has_content => (Put::NewDir, true),
             Kind::Whiteout => (Put::Nothing, true),
-            _ => (Put::Entry(entry), true),
+            _ => (Put::Entry, true),
         };
-        changes.push(Change { path: &entry.path, put, hides });
-    }
-    changes.extend(implied.map(|path| Change { path, put: Put::ImpliedDir, hides: false }));
-    changes
+        Some(Change { path: &entry.path, put, hides })
+    })
 }
 
-/// The upper's hard links with their targets' metadata, and the numbers of link groups.
-struct Links<'a> {
+/// The upper's hard links with their targets' metadata, and the numbers of link groups. Positions are the upper's.
+struct Links {
     layer: u32,
-    /// By path: a hard link as the entry that it stands for.
-    resolved: HashMap<&'a [u8], Entry>,
-    /// By path: upper entries that have become members of a group because a [`Kind::HardLink`] names them.
-    joined: HashMap<&'a [u8], u32>,
+    /// Hard links as the entries that they stand for.
+    resolved: Vec<(usize, Entry)>,
+    /// Entries that have become members of a group because a [`Kind::HardLink`] names them.
+    joined: HashMap<usize, u32>,
     /// The upper's group numbers to merged ones.
     groups: BTreeMap<u32, u32>,
     last_group: u32,
 }
 
-impl<'a> Links<'a> {
+impl Links {
     /// Finds every [`Kind::HardLink`]'s target: below first, since within its own layer the reader has
     /// joined those links whose target came before; then in the layer itself.
-    fn resolve(lower: &mut Index, upper: &'a Index, layer: u32) -> Result<Self, MergeError> {
+    fn resolve(lower: &mut Index, upper: &Index, layer: u32) -> Result<Self, MergeError> {
         let last_group = lower.entries().iter().map(|e| e.link_group).max().unwrap_or(0);
         let mut links =
-            Self { layer, resolved: HashMap::new(), joined: HashMap::new(), groups: BTreeMap::new(), last_group };
-        for entry in upper.entries().iter().filter(|e| e.kind == Kind::HardLink) {
+            Self { layer, resolved: Vec::new(), joined: HashMap::new(), groups: BTreeMap::new(), last_group };
+        for (at, entry) in upper.entries().iter().enumerate().filter(|(_, e)| e.kind == Kind::HardLink) {
             let target = links.target(lower, upper, entry).map_err(|why| MergeError {
                 layer,
                 path: entry.path.to_vec(),
                 why,
             })?;
-            links.resolved.insert(&entry.path, linked(&entry.path, target));
+            links.resolved.push((at, linked(&entry.path, target)));
         }
         Ok(links)
     }
 
-    fn target(&mut self, lower: &mut Index, upper: &'a Index, entry: &Entry) -> Result<Entry, MergeFault> {
+    fn target(&mut self, lower: &mut Index, upper: &Index, entry: &Entry) -> Result<Entry, MergeFault> {
         let mut name = entry.link().to_vec();
         for _ in 0..MAX_LINK_CHAIN {
             if name == *entry.path {
@@ -234,30 +262,31 @@ impl<'a> Links<'a> {
                 }
                 return Ok(found.clone());
             }
-            match upper.get(&name).or_else(|| upper.get(&real)) {
-                None => return Err(MergeFault::DanglingLink(name)),
-                Some(e) => match e.kind {
-                    Kind::Whiteout => return Err(MergeFault::DanglingLink(name)),
-                    Kind::Dir => return Err(MergeFault::LinkToDirectory(name)),
-                    Kind::HardLink => name = e.link().to_vec(),
-                    _ => {
-                        let group = self.group_of(e).unwrap_or_else(|| {
-                            self.last_group += 1;
-                            self.joined.insert(&e.path, self.last_group);
-                            self.last_group
-                        });
-                        return Ok(Entry { link_group: group, stratum: self.layer, ..e.clone() });
-                    }
-                },
+            let Some(at) = upper.position(&name).or_else(|| upper.position(&real)) else {
+                return Err(MergeFault::DanglingLink(name));
+            };
+            let found = &upper.entries()[at];
+            match found.kind {
+                Kind::Whiteout => return Err(MergeFault::DanglingLink(name)),
+                Kind::Dir => return Err(MergeFault::LinkToDirectory(name)),
+                Kind::HardLink => name = found.link().to_vec(),
+                _ => {
+                    let group = self.group_of(at, found).unwrap_or_else(|| {
+                        self.last_group += 1;
+                        self.joined.insert(at, self.last_group);
+                        self.last_group
+                    });
+                    return Ok(Entry { link_group: group, stratum: self.layer, ..found.clone() });
+                }
             }
         }
         Err(MergeFault::LinkLoop(name))
     }
 
     /// The merged group number of an upper entry.
-    fn group_of(&mut self, entry: &Entry) -> Option<u32> {
+    fn group_of(&mut self, at: usize, entry: &Entry) -> Option<u32> {
         match entry.link_group {
-            0 => self.joined.get(&*entry.path).copied(),
+            0 => self.joined.get(&at).copied(),
             group => Some(*self.groups.entry(group).or_insert_with(|| {
                 self.last_group += 1;
                 self.last_group
@@ -265,17 +294,18 @@ impl<'a> Links<'a> {
         }
     }
 
-    /// An upper entry as it stands in the merged index.
-    fn place(&mut self, entry: &Entry) -> Entry {
-        match self.resolved.remove(&*entry.path) {
-            Some(resolved) => resolved,
-            None => Entry {
-                stratum: self.layer,
-                opaque: false,
-                link_group: self.group_of(entry).unwrap_or(0),
-                ..entry.clone()
-            },
+    /// The upper entries as they stand in the merged index.
+    fn into_entries(mut self, upper: Index) -> Vec<Entry> {
+        let mut entries = upper.into_entries();
+        for (at, entry) in entries.iter_mut().enumerate() {
+            entry.link_group = self.group_of(at, entry).unwrap_or(0);
+            (entry.stratum, entry.opaque) = (self.layer, false);
         }
+        for (at, entry) in self.resolved {
+            entries[at] = entry;
+        }
+        entries.retain(|e| e.kind != Kind::Whiteout);
+        entries
     }
 }
 

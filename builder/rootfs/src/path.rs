@@ -87,6 +87,21 @@ pub fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     path
 }
 
+/// A name as seen from a directory, without `.`, `..` and doubled slashes; from the root if it starts with a slash.
+/// `None` if it leads out of the root. Nothing is said about its length, or about links on the way.
+pub fn within(dir: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    let dir = if name.starts_with(b"/") { b"" } else { dir };
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in dir.split(|b| *b == b'/').chain(name.split(|b| *b == b'/')) {
+        match part {
+            b"" | b"." => {}
+            b".." => _ = parts.pop()?,
+            _ => parts.push(part),
+        }
+    }
+    Some(parts.join(&b'/'))
+}
+
 /// The directory and the last component of a clean path; `None` for the root.
 pub fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     match path.iter().rposition(|b| *b == b'/') {
@@ -152,6 +167,25 @@ pub fn show(path: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_stay_within_the_root() {
+        let table: &[(&str, &str, Option<&str>)] = &[
+            ("", "a/b", Some("a/b")),
+            ("", "./a//b/../c/", Some("a/c")),
+            ("a/b", "c", Some("a/b/c")),
+            ("a/b", "../c", Some("a/c")),
+            ("a/b", "/c", Some("c")),
+            ("a/b", "../..", Some("")),
+            ("", ".", Some("")),
+            ("a", "../../c", None),
+            ("", "..", None),
+            ("a", "/..", None),
+        ];
+        for (dir, name, want) in table {
+            assert_eq!(within(dir.as_bytes(), name.as_bytes()).as_deref(), want.map(str::as_bytes), "{dir} {name}");
+        }
+    }
 
     #[test]
     fn names_are_cleaned_or_refused() {

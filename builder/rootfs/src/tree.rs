@@ -45,6 +45,22 @@ impl Stratum {
             Stratum::Tar { index, .. } | Stratum::Dir { index, .. } => index,
         }
     }
+
+    fn into_parts(self) -> (Origin, Arc<Index>) {
+        match self {
+            Stratum::Tar { file, index } => (Origin::Tar(file), index),
+            Stratum::Dir { root, index } => (Origin::Dir(root), index),
+        }
+    }
+}
+
+/// Where a stratum's contents are, which is all that a [`Tree`] needs of it once its entries are in the merged index.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// As [`Stratum::Tar`].
+    Tar(PathBuf),
+    /// As [`Stratum::Dir`].
+    Dir(PathBuf),
 }
 
 /// A file's bytes: a range of a regular file, ready for `copy_file_range`, `pread` or `mmap`. The file may
@@ -147,7 +163,7 @@ impl Read for ContentReader {
 #[derive(Clone, Debug, Default)]
 pub struct Tree {
     /// Lowest first.
-    pub strata: Vec<Stratum>,
+    pub strata: Vec<Origin>,
     /// Merged: no whiteouts, no opaque marks, no unresolved hard links.
     pub index: Arc<Index>,
     /// Tar strata that have been read from stay open: they are few, and their files many.
@@ -155,7 +171,8 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Merges strata, lowest first. A single stratum that has nothing to merge shares its index.
+    /// Merges strata, lowest first. A single stratum that has nothing to merge shares its index; of others each index
+    /// that nobody else holds is used up, so that the entries are in memory once.
     pub fn new(strata: Vec<Stratum>) -> Result<Self, MergeError> {
         strata.into_iter().try_fold(Self::default(), |mut tree, stratum| {
             let below = std::mem::take(&mut tree.index);
@@ -169,12 +186,12 @@ impl Tree {
     }
 
     fn lay(&mut self, below: Arc<Index>, stratum: Stratum) -> Result<(), MergeError> {
-        let upper = stratum.index();
+        let (origin, upper) = stratum.into_parts();
         self.index = match self.strata.len() {
-            0 if merge::is_merged(upper) => upper.clone(),
-            layer => Arc::new(merge::merge(Arc::unwrap_or_clone(below), upper, layer as u32)?),
+            0 if merge::is_merged(&upper) => upper,
+            layer => Arc::new(merge::merge(Arc::unwrap_or_clone(below), Arc::unwrap_or_clone(upper), layer as u32)?),
         };
-        self.strata.push(stratum);
+        self.strata.push(origin);
         self.open.push(OnceLock::new());
         Ok(())
     }
@@ -192,16 +209,16 @@ impl Tree {
         let at = entry.stratum as usize;
         let file = match self.strata.get(at) {
             None => return Err(bad(io::ErrorKind::InvalidInput, format!("`{}` is of no stratum here", name()))),
-            Some(Stratum::Tar { file, .. }) => self.open_tar(at, file)?,
-            Some(Stratum::Dir { root, .. }) => {
+            Some(Origin::Tar(file)) => self.open_tar(at, file)?,
+            Some(Origin::Dir(root)) => {
                 let root = confine::open_root(root).map_err(|e| confine::at(e, &root.to_string_lossy()))?;
                 Arc::new(confine::open_file(&root, entry.origin()).map_err(|e| confine::at(e, &name()))?)
             }
         };
         let len = file.metadata()?.len();
         let whole = match self.strata[at] {
-            Stratum::Tar { .. } => entry.offset.checked_add(entry.size).is_some_and(|end| end <= len),
-            Stratum::Dir { .. } => entry.offset == 0 && entry.size == len,
+            Origin::Tar(_) => entry.offset.checked_add(entry.size).is_some_and(|end| end <= len),
+            Origin::Dir(_) => entry.offset == 0 && entry.size == len,
         };
         if !whole {
             let what = format!("`{}` is not as long as it was when it was indexed; did something write to it?", name());

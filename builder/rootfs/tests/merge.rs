@@ -54,7 +54,7 @@ fn show(index: &Index) -> String {
 fn merged(layers: &[&str]) -> Result<String, MergeFault> {
     let mut result = Index::default();
     for (number, layer) in layers.iter().enumerate() {
-        result = merge(result, &index(layer), number as u32).map_err(|e| e.why)?;
+        result = merge(result, index(layer), number as u32).map_err(|e| e.why)?;
     }
     Ok(show(&result))
 }
@@ -144,7 +144,7 @@ fn what_does_not_fit_is_named() {
     for (layers, expected) in table {
         assert_eq!(merged(layers).as_ref(), Err(expected), "{layers:?}");
     }
-    let error = merge(index("f x"), &index("h a>b"), 3).unwrap_err();
+    let error = merge(index("f x"), index("h a>b"), 3).unwrap_err();
     assert_eq!(
         error.to_string(),
         "layer 3, entry `a`: a hard link to `b`, which neither this layer nor one below it has"
@@ -168,7 +168,7 @@ fn a_clean_single_stratum_shares_its_index() {
         let stratum = stratum(text);
         let tree = Tree::new(vec![stratum.clone()]).unwrap();
         assert_eq!(Arc::ptr_eq(&tree.index, stratum.index()), shared, "{text}");
-        assert_eq!(*tree.index, merge(Index::default(), stratum.index(), 0).unwrap(), "{text}");
+        assert_eq!(*tree.index, merge(Index::default(), Index::clone(stratum.index()), 0).unwrap(), "{text}");
     }
 }
 

@@ -15,6 +15,7 @@ use std::{
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
+use routerpack_rootfs::path::{self, within};
 use tempfile::NamedTempFile;
 
 use super::{
@@ -167,7 +168,7 @@ impl<'a> Spool<'a> {
 #[derive(Debug)]
 pub(crate) struct Members {
     bytes: Range,
-    named: HashMap<String, Member>,
+    named: HashMap<Vec<u8>, Member>,
     /// How many there are, named or not.
     pub count: u64,
     /// Names that lead out of the archive, the first few.
@@ -193,17 +194,17 @@ impl Members {
 
     fn take(&mut self, member: Member) {
         self.count += 1;
-        let text = String::from_utf8_lossy(&member.name).into_owned();
-        if (text.starts_with('/') || text.split('/').any(|c| c == "..")) && self.unsafe_names.len() < 5 {
-            self.unsafe_names.push(routerpack_rootfs::path::brief(&member.name));
+        let climbs = member.name.split(|b| *b == b'/').any(|c| c == b"..");
+        if (member.name.starts_with(b"/") || climbs) && self.unsafe_names.len() < 5 {
+            self.unsafe_names.push(path::brief(&member.name));
         }
-        let Some(name) = normal("", &text) else { return };
+        let Some(name) = within(b"", &member.name).filter(|name| !name.is_empty()) else { return };
         if self.named.len() >= MAX_NAMED {
             return;
         }
         let is_file = member.kind != b'5';
         if self.named.insert(name.clone(), member).is_some() && is_file && self.twice.len() < 5 {
-            self.twice.push(name);
+            self.twice.push(path::brief(&name));
         }
     }
 
@@ -213,17 +214,16 @@ impl Members {
 
     /// A file's bytes. Links are followed inside the archive.
     pub fn find(&self, name: &str) -> Option<Range> {
-        let mut name = normal("", name)?;
+        let mut name = within(b"", name.as_bytes())?;
         for _ in 0..MAX_LINKS {
             let member = self.named.get(&name)?;
-            let to = String::from_utf8_lossy(&member.link);
             name = match member.kind {
                 b'0' | 0 | b'7' => {
                     let end = member.offset.checked_add(member.size)?;
                     return Some(Range { start: member.offset, end, ..self.bytes.clone() });
                 }
-                b'1' => normal("", &to)?,
-                b'2' => normal(name.rsplit_once('/').map_or("", |(parent, _)| parent), &to)?,
+                b'1' => within(b"", &member.link)?,
+                b'2' => within(path::parent(&name).unwrap_or_default(), &member.link)?,
                 _ => return None,
             };
         }
@@ -237,22 +237,6 @@ impl Members {
         range.file.read_exact_at(&mut bytes, range.start)?;
         Ok(Some(bytes))
     }
-}
-
-/// A name without `.`, `..` and doubled slashes; `None` if it leads out, or is the root.
-fn normal(parent: &str, name: &str) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
-    let parent = if name.starts_with('/') { "" } else { parent };
-    for part in parent.split('/').chain(name.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    if parts.is_empty() { None } else { Some(parts.join("/")) }
 }
 
 /// Opens a file, or keeps what a pipe or device gives in the spool.

@@ -36,7 +36,7 @@ use std::{
 };
 
 use routerpack_graph::{Digest, ImageConfig, Platform};
-use routerpack_rootfs::{Index, Kind, Stratum, Tree, read_layer};
+use routerpack_rootfs::{Stratum, Tree, read_layer};
 
 use crate::{devices::Device, profile::Profile, rules::Severity};
 use archive::{Inflate, Members, Packing, Range, Spool};
@@ -271,6 +271,7 @@ fn parts(
             }
         }
     }
+    drop(known); // so that the merge has the indexes to itself
     let Some(config) = config else { return Ok(None) };
     digests::diff_ids(&config, &ids, findings);
     if let Some(made) = made {
@@ -328,7 +329,7 @@ fn layer(
     }
     match read_layer(bytes.clone(), io::sink()) {
         Ok(read) => {
-            let index = based(read.index, bytes.start);
+            let index = read.index.shifted(bytes.start);
             Ok(Some((Some(Stratum::Tar { file: bytes.path, index: Arc::new(index) }), read.diff_id)))
         }
         Err(error) => {
@@ -339,13 +340,6 @@ fn layer(
             Ok(Some((None, digests::hash(bytes)?)))
         }
     }
-}
-
-/// An index whose offsets count from the start of the file that the layer is a part of.
-fn based(index: Index, start: u64) -> Index {
-    let mut entries = index.into_entries();
-    entries.iter_mut().filter(|e| e.kind == Kind::File).for_each(|e| e.offset += start);
-    Index::new(entries)
 }
 
 /// The highest weight of a report.

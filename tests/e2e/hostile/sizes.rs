@@ -138,10 +138,10 @@ fn many(path: &Path, count: usize) {
 fn memory_follows_the_number_of_entries_and_no_more() {
     // a million take ten times that: every part of it goes by the number
     const COUNT: usize = 100_000;
-    const EACH: u64 = 400;
+    const EACH: u64 = 200;
     let (world, outside) = guarded();
     many(&world.path("many.tar"), COUNT);
-    let memory = (48 << 20) + EACH * COUNT as u64;
+    let memory = (25 << 20) + EACH * COUNT as u64;
     for arguments in [
         &["convert", "--quiet", "many.tar", "-o", "out.tar"][..],
         &["check", "many.tar"],

@@ -2,12 +2,7 @@
 //! go through the symlinks that the layer itself has planted (inside the root, and on paper only), whiteouts
 //! speak of the layers below and never of this one.
 
-use std::{
-    collections::BTreeMap,
-    ops::Bound::{Excluded, Unbounded},
-};
-
-use super::EntryFault;
+use super::{EntryFault, shelf::Shelf};
 use crate::{
     index::{Entry, Extra, Index, Kind},
     merge, path,
@@ -17,8 +12,7 @@ use crate::{
 /// The entries so far.
 #[derive(Default)]
 pub(super) struct Order {
-    /// By path, which the entries themselves get at the end: a copy of each would be a large part of the memory.
-    entries: BTreeMap<Box<[u8]>, Entry>,
+    entries: Shelf,
     /// Names' directories as the tar has them and where they are: neighbours mostly share theirs.
     last_dir: Option<(Vec<u8>, Vec<u8>)>,
     last_group: u32,
@@ -31,10 +25,9 @@ impl Order {
         if path.is_empty() && entry.kind != Kind::Dir {
             return Err(EntryFault::Root);
         }
-        entry.path = Box::default();
         if entry.kind == Kind::Dir {
             // A directory in the place of something else, or of nothing, shows nothing from below.
-            entry.opaque = self.entries.get(&*path).is_some_and(|old| old.kind != Kind::Dir || old.opaque);
+            entry.opaque = self.entries.get(&path).is_some_and(|old| old.kind != Kind::Dir || old.opaque);
         } else {
             self.clear_below(&path);
         }
@@ -52,7 +45,7 @@ impl Order {
         if path.is_empty() {
             return Err(EntryFault::Root);
         }
-        let entry = match self.entries.get_mut(&*target) {
+        let entry = match self.entries.get_mut(&target) {
             None => None,
             Some(old) => match old.kind {
                 Kind::Dir => return Err(EntryFault::LinkToDirectory),
@@ -83,15 +76,15 @@ impl Order {
         if path.is_empty() {
             return Err(EntryFault::Root);
         }
-        match self.entries.get_mut(&*path) {
+        match self.entries.get_mut(&path) {
             Some(old) if old.kind == Kind::Dir => old.opaque = true,
             Some(old) if old.kind != Kind::Whiteout => {}
             _ => {
-                let entry = match self.has_below(&path) {
-                    true => Entry { opaque: true, ..Entry::new_dir(b"") },
-                    false => Entry::new(b"", Kind::Whiteout, 0),
+                let entry = match self.entries.has_below(&path) {
+                    true => Entry { opaque: true, ..Entry::new_dir(&path) },
+                    false => Entry::new(&path, Kind::Whiteout, 0),
                 };
-                self.entries.insert(path.into(), entry);
+                self.entries.insert(entry);
             }
         }
         Ok(())
@@ -100,27 +93,24 @@ impl Order {
     /// What the layers below have in `dir` is gone.
     pub fn opaque(&mut self, dir: &[u8]) -> Result<(), EntryFault> {
         let dir = self.directory(dir)?;
-        match self.entries.get_mut(&*dir) {
+        match self.entries.get_mut(&dir) {
             Some(old) => old.opaque = true, // a directory, or directory() would have failed
             None => {
-                let entry = Entry { opaque: true, ..Entry::new(b"", Kind::Whiteout, 0) };
-                self.entries.insert(dir.into(), entry);
+                self.entries.insert(Entry { opaque: true, ..Entry::new(&dir, Kind::Whiteout, 0) });
             }
         }
         Ok(())
     }
 
     fn insert(&mut self, path: Vec<u8>, entry: Entry) {
-        let old = self.entries.insert(path.into(), entry);
+        let old = self.entries.insert(Entry { path: path.into(), ..entry });
         if old.is_some_and(|old| old.kind == Kind::Symlink) {
             self.last_dir = None; // it may have led there
         }
     }
 
     pub fn into_index(self) -> Index {
-        let entries = self.entries.into_iter().map(|(path, entry)| Entry { path, ..entry });
-        let mut entries: Vec<Entry> = entries.collect();
-        entries.shrink_to_fit();
+        let mut entries = self.entries.into_sorted();
         merge::number_groups(&mut entries);
         Index::from_sorted(entries)
     }
@@ -160,18 +150,10 @@ impl Order {
         }
         for dir in std::iter::once(&*real).chain(path::ancestors(&real)) {
             if let Some(entry) = self.entries.get_mut(dir).filter(|e| e.is_whiteout()) {
-                *entry = Entry { opaque: true, ..Entry::new_dir(b"") };
+                *entry = Entry { opaque: true, ..Entry::new_dir(dir) };
             }
         }
         Ok(real)
-    }
-
-    fn has_below(&self, dir: &[u8]) -> bool {
-        let first = path::join(dir, b"");
-        self.entries
-            .range::<[u8], _>((Excluded(&*first), Unbounded))
-            .next()
-            .is_some_and(|(p, _)| path::is_below(p, dir))
     }
 
     /// Something that is no directory takes this place: nothing of this layer can be below it.
@@ -179,13 +161,6 @@ impl Order {
         if self.last_dir.as_ref().is_some_and(|(_, real)| *real == *path || path::is_below(real, path)) {
             self.last_dir = None;
         }
-        let first = path::join(path, b"");
-        loop {
-            let next = self.entries.range::<[u8], _>((Excluded(&*first), Unbounded)).next();
-            match next.map(|(p, _)| p.clone()).filter(|p| path::is_below(p, path)) {
-                Some(below) => drop(self.entries.remove(&below)),
-                None => break,
-            }
-        }
+        self.entries.remove_below(path);
     }
 }

@@ -9,6 +9,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use routerpack_rootfs::layer::pax_records;
+use routerpack_rootfs::path::{self, within};
+
 use crate::error::{Error, Result};
 
 const BLOCK: u64 = 512;
@@ -26,7 +29,7 @@ const MAX_LINKS: usize = 8;
 pub(super) struct Members {
     path: PathBuf,
     file: Arc<File>,
-    named: HashMap<String, Member>,
+    named: HashMap<Vec<u8>, Member>,
     count: u64,
 }
 
@@ -37,7 +40,7 @@ enum Member {
         size: u64,
     },
     /// A symbolic or hard link, resolved inside the tar.
-    Link(String),
+    Link(Vec<u8>),
 }
 
 /// A piece of a file as a reader of its own.
@@ -124,20 +127,19 @@ impl Members {
         }
         let long = std::mem::take(long);
         self.count += 1;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let name = long.name.unwrap_or_else(|| text(&header.path_bytes()));
-        let Some(name) = normal("", &name) else { return Ok(()) };
-        if name.matches('/').count() >= MAX_DEPTH || self.named.len() >= MAX_NAMED {
+        let name = long.name.unwrap_or_else(|| header.path_bytes().into_owned());
+        let Some(name) = inside(b"", &name) else { return Ok(()) };
+        if name.iter().filter(|b| **b == b'/').count() >= MAX_DEPTH || self.named.len() >= MAX_NAMED {
             return Ok(());
         }
-        let target = || long.link.clone().or_else(|| header.link_name_bytes().map(|l| text(&l)));
+        let target = || long.link.clone().or_else(|| header.link_name_bytes().map(|l| l.into_owned()));
         let member = match kind {
             EntryType::Regular | EntryType::Continuous => Some(Member::File { offset, size }),
             EntryType::Symlink => {
-                let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
-                target().and_then(|to| normal(parent, &to)).map(Member::Link)
+                let parent = path::parent(&name).unwrap_or_default();
+                target().and_then(|to| inside(parent, &to)).map(Member::Link)
             }
-            EntryType::Link => target().and_then(|to| normal("", &to)).map(Member::Link),
+            EntryType::Link => target().and_then(|to| inside(b"", &to)).map(Member::Link),
             _ => None,
         };
         match member {
@@ -163,7 +165,7 @@ impl Members {
     }
 
     fn find(&self, name: &str) -> Option<(u64, u64)> {
-        let mut name = normal("", name)?;
+        let mut name = inside(b"", name.as_bytes())?;
         for _ in 0..MAX_LINKS {
             match self.named.get(&name)? {
                 Member::File { offset, size } => return Some((*offset, *size)),
@@ -180,43 +182,31 @@ fn checksum(header: &[u8; 512]) -> u32 {
     header.iter().enumerate().map(|(i, b)| if field.contains(&i) { u32::from(b' ') } else { u32::from(*b) }).sum()
 }
 
-/// A name without `.`, `..` and doubled slashes; `None` if it leads out of the tar, or is its root.
-fn normal(parent: &str, name: &str) -> Option<String> {
-    let mut parts: Vec<&str> = Vec::new();
-    let parent = if name.starts_with('/') { "" } else { parent };
-    for part in parent.split('/').chain(name.split('/')) {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    if parts.is_empty() { None } else { Some(parts.join("/")) }
+/// A member's name; the tar's root is none.
+fn inside(parent: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    within(parent, name).filter(|name| !name.is_empty())
 }
 
 /// What extension headers say about the member that follows.
 #[derive(Default)]
 struct Long {
-    name: Option<String>,
-    link: Option<String>,
+    name: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
     size: Option<u64>,
 }
 
 impl Long {
     fn read(&mut self, kind: tar::EntryType, bytes: &[u8]) {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end_matches('\0').to_string();
+        let text = |bytes: &[u8]| bytes.split(|b| *b == 0).next().unwrap_or_default().to_vec();
         match kind {
             tar::EntryType::GNULongName => self.name = Some(text(bytes)),
             tar::EntryType::GNULongLink => self.link = Some(text(bytes)),
             _ => {
-                for extension in tar::PaxExtensions::new(bytes).flatten() {
-                    let value = extension.value_bytes();
-                    match extension.key_bytes() {
+                for (key, value) in pax_records(bytes).flatten() {
+                    match key {
                         b"path" => self.name = Some(text(value)),
                         b"linkpath" => self.link = Some(text(value)),
-                        b"size" => self.size = text(value).parse().ok(),
+                        b"size" => self.size = std::str::from_utf8(value).ok().and_then(|size| size.parse().ok()),
                         _ => {}
                     }
                 }
@@ -280,6 +270,21 @@ mod tests {
         for name in ["out/layer.tar", "loop/layer.tar", "absent", "", "..", "../one/layer.tar"] {
             assert_eq!(read(&members, name), None, "{name}");
         }
+    }
+
+    /// A record's value may have newlines, and what follows one looks like a record of its own.
+    #[test]
+    fn newlines_end_no_record() {
+        let mut tar = tar::Builder::new(Vec::new());
+        let records: [(&str, &[u8]); 2] =
+            [("SCHILY.xattr.user.x", b"\n13 path=wrong\n10 size=1\n"), ("path", b"right\nname")];
+        tar.append_pax_extensions(records).unwrap();
+        let mut header = tar::Header::new_gnu();
+        header.set_size(5);
+        tar.append_data(&mut header, "short", &b"bytes"[..]).unwrap();
+        let members = scan(&tar.into_inner().unwrap()).unwrap();
+        assert_eq!(read(&members, "right\nname").as_deref(), Some(&b"bytes"[..]));
+        assert!(!members.has("wrong") && !members.has("short"));
     }
 
     #[test]
