@@ -1,0 +1,148 @@
+//! `build` and `graph`: names and meanings of the flags are those of `docker buildx build`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{FailOn, Layers, Network, OUTPUT_HELP, RouterArgs};
+use crate::{call::Call, progress::Mode, slim::Slim};
+
+const CALL_HELP: &str = "\
+What to do: METHOD[,format=json][,ignorestatus=true]
+
+  build    build (the default)
+  check    say what lint finds, in all stages or in what --target needs
+  outline  list the arguments, secrets and agents that the target takes
+  targets  list the stages
+
+`check` ends with 1 where it found warnings or an error, and with 0 where it found nothing or only advice for routers. \
+JSON is BuildKit's.";
+
+/// `routerpack build`
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// The build context: a directory, a git repository (URL[#REF[:DIR]]), the URL of a tar, or `-` for a tar on standard
+    /// input (or a Dockerfile there and no context)
+    #[arg(default_value = ".", value_name = "CONTEXT")]
+    pub context: PathBuf,
+    /// The Dockerfile [default: CONTEXT/Dockerfile, then CONTEXT/Containerfile]; `-` is standard input, a URL is fetched
+    #[arg(short, long, value_name = "PATH")]
+    pub file: Option<PathBuf>,
+    /// Name of the image, NAME[:TAG] [default: <dirname>:latest]
+    #[arg(short, long, value_name = "NAME")]
+    pub tag: Vec<String>,
+    /// What the image runs on, for example linux/arm64, linux/arm/v7, linux/arm/v5 [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<String>,
+    /// The router that it is for
+    #[command(flatten)]
+    pub router: RouterArgs,
+    /// Write no archive that the check finds at fault, and end as `routerpack check` would
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub fail_on: Option<FailOn>,
+    /// The stage to build [default: the last one]
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+    /// Value of an ARG; without `=VALUE` it is taken from the environment
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    pub build_arg: Vec<String>,
+    /// A further context: NAME=DIR, NAME=oci-layout:DIR[:TAG], NAME=docker-archive:FILE, NAME=docker-image://REF,
+    /// a git repository, the URL of a tar
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub build_context: Vec<String>,
+    /// Run every step again
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Run the steps of these stages again
+    #[arg(long, value_name = "STAGE")]
+    pub no_cache_filter: Vec<String>,
+    /// Ask the registry for newer base images
+    #[arg(long)]
+    pub pull: bool,
+    /// How progress is shown
+    #[arg(long, value_enum, default_value = "auto", value_name = "MODE")]
+    pub progress: Mode,
+    /// Where and in which form the result goes
+    #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
+    pub output: Option<String>,
+    /// Base layers and steps in one layer, or kept [default: flat for routeros and tar, keep for docker and oci]
+    #[arg(long, value_enum)]
+    pub layers: Option<Layers>,
+    /// Make the image smaller, and say by what; it gets one layer
+    #[arg(long, value_parser = Slim::parser(), value_delimiter = ',', value_name = "PASS[,PASS]")]
+    pub slim: Vec<Slim>,
+    /// Load the image into docker, or podman where no docker answers
+    #[arg(long, conflicts_with = "output")]
+    pub load: bool,
+    /// A secret for RUN --mount=type=secret: id=ID[,src=FILE|,env=VARIABLE]
+    #[arg(long, value_name = "id=ID[,src=FILE]")]
+    pub secret: Vec<String>,
+    /// An SSH agent for RUN --mount=type=ssh: default, or ID=SOCKET
+    #[arg(long, value_name = "default|ID=SOCKET")]
+    pub ssh: Vec<String>,
+    /// A label of the image
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// Network of RUN steps
+    #[arg(long, value_enum, default_value = "default", value_name = "MODE")]
+    pub network: Network,
+    /// A further line of /etc/hosts in RUN steps
+    #[arg(long, value_name = "HOST:IP")]
+    pub add_host: Vec<String>,
+    /// Size of /dev/shm in RUN steps, such as 64m
+    #[arg(long, value_name = "BYTES")]
+    pub shm_size: Option<String>,
+    /// A limit in RUN steps
+    #[arg(long, value_name = "NAME=SOFT[:HARD]")]
+    pub ulimit: Vec<String>,
+    /// Allow a privilege that the Dockerfile asks for
+    #[arg(long, value_name = "network.host|security.insecure")]
+    pub allow: Vec<String>,
+    /// What to do when a RUN step fails: `shell` opens one in that step's sandbox
+    #[arg(long, value_enum, value_name = "shell")]
+    pub on_failure: Option<OnFailure>,
+    /// Say what the Dockerfile is worth, and build nothing; the same as --call=check
+    #[arg(long, conflicts_with = "call")]
+    pub check: bool,
+    /// Build nothing, and say: check (what lint finds), outline (what the target takes), targets (the stages)
+    #[arg(long, default_value = "build", value_name = "METHOD[,format=json]", long_help = CALL_HELP)]
+    pub call: Call,
+    /// Print only the image's id
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// How many steps and pulls at once [default: the number of cores, at least 2]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// A registry host that speaks plain HTTP, or HTTPS with a certificate nobody knows
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub insecure_registry: Vec<String>,
+}
+
+/// `routerpack graph`
+#[derive(Debug, Args)]
+pub struct GraphArgs {
+    /// As `build` takes them; those about the output say nothing here
+    #[command(flatten)]
+    pub build: BuildArgs,
+    /// In which form it is shown
+    #[arg(long, value_enum, default_value = "tree", value_name = "FORM")]
+    pub format: GraphFormat,
+}
+
+/// What `graph --format` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// For people.
+    Tree,
+    /// As `buildctl debug dump-llb` prints it: an op a line.
+    Json,
+    /// For Graphviz.
+    Dot,
+}
+
+/// What `--on-failure` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnFailure {
+    /// A shell in the failed step's sandbox.
+    Shell,
+}
