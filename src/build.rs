@@ -51,24 +51,24 @@ pub fn graph(cli: &Cli, args: &GraphArgs) -> Result<ExitCode, Failure> {
 fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCode, Failure> {
     let kind = Kinds::of(&args.context)?;
     let name = kind.base_name();
-    let output = Output::parse(args.output.as_deref(), &name).map_err(Failure::usage)?;
+    let output = Output::parse(args.result.output.as_deref(), &name).map_err(Failure::usage)?;
     let mut flags = Flags::read(args)?;
-    let passes = Passes::new(&args.slim, args.layers)?;
-    if args.router.device.as_deref() == Some("-") && context::takes_stdin(args) {
+    let passes = Passes::new(&args.result.slim, args.result.layers)?;
+    if args.result.router.device.as_deref() == Some("-") && context::takes_stdin(args) {
         return Err(Failure::usage(
             "standard input can be read for one thing only: the context, the Dockerfile or --for",
         ));
     }
-    let router = Router::read(&args.router)?;
+    let router = Router::read(&args.result.router)?;
     let platform = router.platform(args.platform.as_deref())?;
     let can_chown = machine::become_root()?;
     let watch = SignalWatch::start()?;
-    let progress = Arc::new(Progress::new(if args.quiet { Mode::Quiet } else { args.progress }));
+    let progress = Arc::new(Progress::new(if args.result.quiet { Mode::Quiet } else { args.result.progress }));
 
     let cache = Arc::new(Cache::open(&machine::cache_dir(cli)?).map_err(Failure::new)?);
-    let config = machine::sources(cache.dir(), &args.insecure_registry);
+    let config = machine::sources(cache.dir(), &args.result.insecure_registry);
     let registry = machine::registry(&config)?;
-    let pull = if args.pull { PullPolicy::Always } else { PullPolicy::Missing };
+    let pull = if args.result.pull { PullPolicy::Always } else { PullPolicy::Missing };
     let host = machine::host(&cache);
     let strata = Arc::new(Strata::new(cache.clone(), progress.clone(), can_chown, watch.interrupt.clone()));
     let (web, git) = (machine::web(&config)?, machine::git(&config));
@@ -155,12 +155,12 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
     let tags = if args.tag.is_empty() { vec![format!("{}:latest", pack::image_name(&name))] } else { args.tag.clone() };
     let packing = Packing {
         output: &output,
-        load: args.load,
-        layers: passes.layers(args.layers),
+        load: args.result.load,
+        layers: passes.layers(args.result.layers),
         tags: &tags,
         tags_given: !args.tag.is_empty(),
         router: &router,
-        fail_on: args.fail_on,
+        fail_on: args.result.fail_on,
         epoch,
         strata: &strata,
         blobs: builder.registry.blobs(),
@@ -170,7 +170,7 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
     let config = ImageConfig { created: created(&lowered.config, &built), ..lowered.config.clone() };
     let rootfs = passes.apply(&built.rootfs, &config, epoch, &strata, &progress, &watch)?;
     let summary = packing.pack(&rootfs, &config, &lowered.platform)?;
-    if args.quiet {
+    if args.result.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }
     durable::later(&cache);

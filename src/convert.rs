@@ -20,21 +20,21 @@ use crate::{
 
 /// Opens, packs, and says what to type next.
 pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
-    let output = Output::parse(args.output.as_deref(), "image").map_err(Failure::usage)?;
-    if args.router.device.as_deref() == Some("-") && args.source == "-" {
+    let output = Output::parse(args.result.output.as_deref(), "image").map_err(Failure::usage)?;
+    if args.result.router.device.as_deref() == Some("-") && args.source == "-" {
         return Err(Failure::usage("standard input can be read for one thing only: the image or --for"));
     }
-    let router = Router::read(&args.router)?;
+    let router = Router::read(&args.result.router)?;
     let wanted = router.platform(args.platform.as_deref())?;
     let epoch = pack::epoch(None)?;
-    let passes = Passes::new(&args.slim, args.layers)?;
-    if output.format == Format::Local && !args.load {
+    let passes = Passes::new(&args.result.slim, args.result.layers)?;
+    if output.format == Format::Local && !args.result.load {
         machine::become_root()?; // its files get their owners
     }
-    let progress = Arc::new(Progress::new(if args.quiet { Mode::Quiet } else { args.progress }));
+    let progress = Arc::new(Progress::new(if args.result.quiet { Mode::Quiet } else { args.result.progress }));
     let mut opener = Opener::new(&machine::cache_dir(cli)?, progress.clone(), wanted)?;
-    opener.config = machine::sources(opener.strata.cache().dir(), &args.insecure_registry);
-    opener.pull = if args.pull { PullPolicy::Always } else { PullPolicy::Missing };
+    opener.config = machine::sources(opener.strata.cache().dir(), &args.result.insecure_registry);
+    opener.pull = if args.result.pull { PullPolicy::Always } else { PullPolicy::Missing };
     let source = opener.open(&args.source)?;
     let output = named(output, args, &source)?;
     // Layers come in before the watch begins: until then nothing is half done that a signal could leave behind.
@@ -45,12 +45,12 @@ pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
     let tags = source.names(&args.tag);
     let packing = Packing {
         output: &output,
-        load: args.load,
-        layers: passes.layers(args.layers),
+        load: args.result.load,
+        layers: passes.layers(args.result.layers),
         tags: &tags,
         tags_given: !args.tag.is_empty(),
         router: &router,
-        fail_on: args.fail_on,
+        fail_on: args.result.fail_on,
         epoch,
         strata: &opener.strata,
         blobs: &opener.blobs,
@@ -58,7 +58,7 @@ pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
         watch: &watch,
     };
     let summary = packing.pack(&rootfs, &source.config, &source.platform)?;
-    if args.quiet {
+    if args.result.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }
     durable::later(opener.strata.cache());
@@ -73,5 +73,5 @@ fn named(parsed: Output, args: &ConvertArgs, source: &Source) -> Result<Output, 
     }
     let is_file = Path::new(&args.source).exists() || args.source.contains("-archive:");
     let name = if is_file { format!("{}-routeros", source.stem) } else { source.stem.clone() };
-    Output::parse(args.output.as_deref(), &name).map_err(Failure::usage)
+    Output::parse(args.result.output.as_deref(), &name).map_err(Failure::usage)
 }

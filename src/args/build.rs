@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{FailOn, Layers, Network, OUTPUT_HELP, RouterArgs};
-use crate::{call::Call, progress::Mode, slim::Slim};
+use super::{Network, ResultArgs};
+use crate::call::Call;
 
 const CALL_HELP: &str = "\
 What to do: METHOD[,format=json][,ignorestatus=true]
@@ -34,12 +34,6 @@ pub struct BuildArgs {
     /// What the image runs on, for example linux/arm64, linux/arm/v7, linux/arm/v5 [default: this machine's]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
-    /// The router that it is for
-    #[command(flatten)]
-    pub router: RouterArgs,
-    /// Write no archive that the check finds at fault, and end as `routerpack check` would
-    #[arg(long, value_enum, value_name = "SEVERITY")]
-    pub fail_on: Option<FailOn>,
     /// The stage to build [default: the last one]
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
@@ -56,24 +50,6 @@ pub struct BuildArgs {
     /// Run the steps of these stages again
     #[arg(long, value_name = "STAGE")]
     pub no_cache_filter: Vec<String>,
-    /// Ask the registry for newer base images
-    #[arg(long)]
-    pub pull: bool,
-    /// How progress is shown
-    #[arg(long, value_enum, default_value = "auto", value_name = "MODE")]
-    pub progress: Mode,
-    /// Where and in which form the result goes
-    #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
-    pub output: Option<String>,
-    /// Base layers and steps in one layer, or kept [default: flat for routeros and tar, keep for docker and oci]
-    #[arg(long, value_enum)]
-    pub layers: Option<Layers>,
-    /// Make the image smaller, and say by what; it gets one layer
-    #[arg(long, value_parser = Slim::parser(), value_delimiter = ',', value_name = "PASS[,PASS]")]
-    pub slim: Vec<Slim>,
-    /// Load the image into docker, or podman where no docker answers
-    #[arg(long, conflicts_with = "output")]
-    pub load: bool,
     /// A secret for RUN --mount=type=secret: id=ID[,src=FILE|,env=VARIABLE]
     #[arg(long, value_name = "id=ID[,src=FILE]")]
     pub secret: Vec<String>,
@@ -107,15 +83,12 @@ pub struct BuildArgs {
     /// Build nothing, and say: check (what lint finds), outline (what the target takes), targets (the stages)
     #[arg(long, default_value = "build", value_name = "METHOD[,format=json]", long_help = CALL_HELP)]
     pub call: Call,
-    /// Print only the image's id
-    #[arg(short, long)]
-    pub quiet: bool,
     /// How many steps and pulls at once [default: the number of cores, at least 2]
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
-    /// A registry host that speaks plain HTTP, or HTTPS with a certificate nobody knows
-    #[arg(long, value_name = "HOST[:PORT]")]
-    pub insecure_registry: Vec<String>,
+    /// What becomes of the image
+    #[command(flatten)]
+    pub result: ResultArgs,
 }
 
 /// `routerpack graph`

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{FailOn, Layers, Network, OUTPUT_HELP, RouterArgs, SOURCE_HELP};
-use crate::{progress::Mode, slim::Slim};
+use super::{Network, OUTPUT_HELP, ResultArgs, SOURCE_HELP};
 
 pub(super) const SIZE_JSON: &str = "\
 Members of --format (bytes of content; hard links count once, under their first name):
@@ -29,36 +28,9 @@ pub struct ConvertArgs {
     /// Which of the source's platforms, for example linux/arm64 [default: this machine's, or the only one there is]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<String>,
-    /// The router that it is for
+    /// What becomes of the image
     #[command(flatten)]
-    pub router: RouterArgs,
-    /// Write no archive that the check finds at fault, and end as `routerpack check` would
-    #[arg(long, value_enum, value_name = "SEVERITY")]
-    pub fail_on: Option<FailOn>,
-    /// Where and in which form the result goes [default: ./<name>.tar]
-    #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
-    pub output: Option<String>,
-    /// One layer, or the source's [default: flat for routeros and tar, keep for docker and oci]
-    #[arg(long, value_enum)]
-    pub layers: Option<Layers>,
-    /// Make the image smaller, and say by what; it gets one layer
-    #[arg(long, value_parser = Slim::parser(), value_delimiter = ',', value_name = "PASS[,PASS]")]
-    pub slim: Vec<Slim>,
-    /// Load the image into docker, or podman where no docker answers
-    #[arg(long, conflicts_with = "output")]
-    pub load: bool,
-    /// Ask the registry for a newer image
-    #[arg(long)]
-    pub pull: bool,
-    /// How progress is shown
-    #[arg(long, value_enum, default_value = "auto", value_name = "MODE")]
-    pub progress: Mode,
-    /// Print only the image's id
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// A registry host that speaks plain HTTP, or HTTPS with a certificate nobody knows
-    #[arg(long, value_name = "HOST[:PORT]")]
-    pub insecure_registry: Vec<String>,
+    pub result: ResultArgs,
 }
 
 /// `routerpack inspect`

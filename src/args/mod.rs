@@ -10,6 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use routerpack_targets::rules::Severity;
 
+use crate::{progress::Mode, slim::Slim};
+
 use check::CHECK_CODES;
 use image::SIZE_JSON;
 
@@ -119,6 +121,41 @@ pub struct RouterArgs {
     /// Bytes free on the disk that the container goes to, such as 900M
     #[arg(long, value_name = "BYTES")]
     pub disk_size: Option<String>,
+}
+
+/// What `build` and `convert` do with the image that they have made.
+#[derive(Debug, Args)]
+pub struct ResultArgs {
+    /// The router that it is for
+    #[command(flatten)]
+    pub router: RouterArgs,
+    /// Write no archive that the check finds at fault, and end as `routerpack check` would
+    #[arg(long, value_enum, value_name = "SEVERITY")]
+    pub fail_on: Option<FailOn>,
+    /// Where and in which form the result goes [default: ./<name>.tar]
+    #[arg(short, long, value_name = "PATH|type=…,dest=…", long_help = OUTPUT_HELP)]
+    pub output: Option<String>,
+    /// One layer, or the base's layers and one a step [default: flat for routeros and tar, keep for docker and oci]
+    #[arg(long, value_enum)]
+    pub layers: Option<Layers>,
+    /// Make the image smaller, and say by what; it gets one layer
+    #[arg(long, value_parser = Slim::parser(), value_delimiter = ',', value_name = "PASS[,PASS]")]
+    pub slim: Vec<Slim>,
+    /// Load the image into docker, or podman where no docker answers
+    #[arg(long, conflicts_with = "output")]
+    pub load: bool,
+    /// Ask the registry for newer images
+    #[arg(long)]
+    pub pull: bool,
+    /// How progress is shown
+    #[arg(long, value_enum, default_value = "auto", value_name = "MODE")]
+    pub progress: Mode,
+    /// Print only the image's id
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// A registry host that speaks plain HTTP, or HTTPS with a certificate nobody knows
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub insecure_registry: Vec<String>,
 }
 
 /// What `--fail-on` names.
