@@ -19,7 +19,7 @@ use crate::{
     args::{Cli, RecipeAction, RecipeArgs, RestartPolicy},
     devices, explain,
     failure::Failure,
-    machine,
+    flags, machine,
 };
 
 /// What a compressed layer is taken to become, where its unpacked size isn't told.
@@ -216,7 +216,7 @@ fn options(args: &RecipeArgs, image: &str) -> Result<Options, Failure> {
     o.entrypoint = args.entrypoint.as_deref().map(argv).transpose()?;
     o.cmd = args.cmd.as_deref().map(argv).transpose()?;
     (o.user, o.workdir, o.hostname) = (args.user.clone(), args.workdir.clone(), args.hostname.clone());
-    let size = |option: &str, text: &Option<String>| text.as_deref().map(|t| bytes(option, t)).transpose();
+    let size = |option: &'static str, text: &Option<String>| text.as_deref().map(|t| bytes(option, t)).transpose();
     o.memory_high = size("--memory-high", &args.memory_high)?;
     o.memory_max = size("--memory-max", &args.memory_max)?;
     o.swap_max = size("--swap-max", &args.swap_max)?;
@@ -331,19 +331,9 @@ fn environment(args: &RecipeArgs) -> Result<Vec<(String, String)>, Failure> {
 }
 
 /// `64m`, `1g`, `4096`.
-fn bytes(option: &str, text: &str) -> Result<u64, Failure> {
-    let lower = text.to_ascii_lowercase();
-    let core = lower.strip_suffix("ib").or(lower.strip_suffix('b')).unwrap_or(&lower);
-    let (digits, shift) = match core.char_indices().last() {
-        Some((at, 'k')) => (&core[..at], 10),
-        Some((at, 'm')) => (&core[..at], 20),
-        Some((at, 'g')) => (&core[..at], 30),
-        _ => (core, 0),
-    };
-    // RouterOS' numbers are signed.
-    let value =
-        digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)).filter(|n| i64::try_from(*n).is_ok());
-    value.ok_or_else(|| Failure::usage(format!("{option} {text}: expected a size such as 64m or 1g")))
+fn bytes(option: &'static str, text: &str) -> Result<u64, Failure> {
+    let signed = flags::bytes(option, text).map_err(Failure::usage)?;
+    Ok(signed.unsigned_abs()) // never negative
 }
 
 #[cfg(test)]

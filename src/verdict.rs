@@ -1,7 +1,7 @@
 //! What the check says of an archive that was just made: printed, and kept, so that making the same archive again
 //! need not look at it again.
 
-use routerpack_builder::{Cache, Part, Rootfs};
+use routerpack_builder::{Cache, Rootfs};
 use routerpack_graph::{Digest, ImageConfig};
 use routerpack_targets::{
     check::{Finding, Options},
@@ -34,15 +34,10 @@ impl Place {
         epoch: Option<i64>,
         by: &Options,
     ) -> Option<Self> {
-        let name = |part: &Part| match part {
-            Part::Kept(id) => Some(id.to_string()),
-            Part::Live(_) => None,
-        };
-        let parts = rootfs.parts().iter().map(name).collect::<Option<Vec<_>>>()?;
         let key = json!([
             [env!("CARGO_PKG_VERSION"), RULE_SET],
             [by.profile.to_string(), by.device.map(|d| d.code), by.platform.as_ref().map(ToString::to_string), by.disk],
-            [parts, serde_json::to_value(config).ok()?, tags, epoch],
+            [rootfs.ids()?, serde_json::to_value(config).ok()?, tags, epoch],
         ]);
         Some(Self(format!("{DIR}/{}.json", Digest::of(key.to_string().as_bytes()).hex())))
     }

@@ -191,27 +191,17 @@ fn nearest(wanted: &str) -> Vec<&'static Device> {
         let (name, code) = (key(d.name), key(d.code));
         // A short form of a long code is no typing error, so only as much of it counts.
         let head = |s: &str| s.chars().take(wanted.len() + 1).collect::<String>();
-        [distance(wanted, &name), distance(wanted, &head(&name)), distance(wanted, &head(&code))].into_iter().min()
+        [
+            strsim::levenshtein(wanted, &name),
+            strsim::levenshtein(wanted, &head(&name)),
+            strsim::levenshtein(wanted, &head(&code)),
+        ]
+        .into_iter()
+        .min()
     };
     let mut scored: Vec<_> = all().iter().map(|d| (off(d).unwrap_or(usize::MAX), d)).collect();
     scored.sort_by_key(|(off, d)| (*off, d.platform().is_none()));
     scored.into_iter().filter(|(off, _)| *off <= wanted.len() / 3 + 1).take(5).map(|(_, d)| d).collect()
-}
-
-/// Edit distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut left_above = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let best = (left_above + usize::from(ca != *cb)).min(row[j] + 1).min(row[j + 1] + 1);
-            left_above = row[j + 1];
-            row[j + 1] = best;
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

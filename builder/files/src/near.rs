@@ -23,19 +23,6 @@ pub(crate) fn similar(index: &Index, path: &[u8]) -> Vec<String> {
 
 /// Edits (insert, delete, replace) between two names; long ones are not compared.
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    if a.len() > 255 || b.len() > 255 {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
+    let is_long = |text: &str| text.chars().count() > 255;
+    if is_long(a) || is_long(b) { usize::MAX } else { strsim::levenshtein(a, b) }
 }

@@ -1,8 +1,6 @@
 //! What `# check=` says about lint: `skip=RuleA,RuleB;error=true;experimental=RuleC`
 //! (BuildKit: `ParseLintOptions` in `frontend/dockerfile/linter/linter.go`).
 
-use super::ast::Dockerfile;
-use super::diagnostic::Diagnostic;
 use super::mount::parse_bool;
 use super::statement::Statement;
 
@@ -62,7 +60,7 @@ pub enum CheckError {
 
 impl CheckOptions {
     /// Reads the value of the directive, or of the build argument `BUILDKIT_DOCKERFILE_CHECK`. Of the directive
-    /// only what stands before the first space counts: see [`Dockerfile::check_options`].
+    /// only what stands before the first space counts: see [`super::lint::options`].
     pub fn parse(value: &str) -> Result<Self, CheckError> {
         let mut options = Self::default();
         if value.trim().is_empty() {
@@ -89,18 +87,6 @@ pub(super) fn before_space(value: &str) -> &str {
     value.split(' ').next().unwrap_or_default()
 }
 
-impl Dockerfile {
-    /// What the file's own `# check=` directive says; the default when there is none. An error only matters when
-    /// no build argument takes the directive's place.
-    pub fn check_options(&self) -> Result<CheckOptions, Diagnostic> {
-        let Some(value) = self.directive("check") else { return Ok(CheckOptions::default()) };
-        CheckOptions::parse(before_space(&value.text)).map_err(|error| {
-            Diagnostic::error(value.span, error.to_string())
-                .help("write skip=, error= and experimental=, with `;` between them and no blanks")
-        })
-    }
-}
-
 impl Statement {
     /// What a comment `# check=…` right above says for this instruction alone. The first one counts; one that
     /// means nothing is a comment like others (BuildKit: `WithMergedConfigFromComments`).
@@ -115,6 +101,7 @@ impl Statement {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Dockerfile, lint::options as options_of};
     use super::*;
 
     fn named(names: &[&str]) -> Rules {
@@ -146,11 +133,11 @@ mod tests {
     fn a_file_and_an_instruction_have_their_own() {
         let source = "# check=skip=A // why\nFROM a\n# other\n# Check = skip=B;error=true // why\nENV a=b\n# check=skip\nUSER b\n";
         let file = Dockerfile::parse(source).unwrap();
-        assert_eq!(file.check_options().unwrap().skip, named(&["A"]));
+        assert_eq!(options_of(source, None).unwrap().skip, named(&["A"]));
         let own: Vec<_> = file.instructions().map(|instruction| instruction.check_options()).collect();
         let b = CheckOptions { skip: named(&["B"]), error: true, ..CheckOptions::default() };
         assert_eq!(own, [None, Some(b), None]);
-        let wrong = Dockerfile::parse("# check=skip=A,B;foo=bar\nFROM a").unwrap().check_options().unwrap_err();
-        assert_eq!(wrong.message, "invalid check option \"foo\"");
+        let wrong = options_of("# check=skip=A,B;foo=bar\nFROM a", None).unwrap_err();
+        assert_eq!(wrong.error.to_string(), "invalid check option \"foo\"");
     }
 }

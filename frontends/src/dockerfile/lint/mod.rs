@@ -138,25 +138,10 @@ pub struct InvalidChoice {
 /// The option with the fewest edits (insert, delete, replace) away from what is written, if that is fewer than
 /// three (BuildKit: `util/suggest`). Of equally near ones the first.
 fn suggestion<'o>(written: &str, options: impl IntoIterator<Item = &'o str>) -> Option<&'o str> {
-    let near = options.into_iter().map(|option| (levenshtein(written, option), option));
-    near.filter(|(distance, _)| *distance < 3).min_by_key(|(distance, _)| *distance).map(|(_, option)| option)
-}
-
-fn levenshtein(a: &str, b: &str) -> usize {
     // Words whose lengths differ by more are not near, whatever they are.
-    if a.len().abs_diff(b.len()) > 8 || a.len() > 256 {
-        return usize::MAX;
-    }
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, c) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, d) in b.iter().enumerate() {
-            let best = (diagonal + usize::from(c != *d)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = std::mem::replace(&mut row[j + 1], best);
-        }
-    }
-    row[b.len()]
+    let alike = |option: &&str| written.len().abs_diff(option.len()) <= 8 && written.len() <= 256;
+    let near = options.into_iter().filter(alike).map(|option| (strsim::levenshtein(written, option), option));
+    near.filter(|(distance, _)| *distance < 3).min_by_key(|(distance, _)| *distance).map(|(_, option)| option)
 }
 
 #[cfg(test)]
