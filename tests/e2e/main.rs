@@ -9,6 +9,7 @@ mod cache;
 mod check;
 mod contexts;
 mod convert;
+mod epoch;
 mod fallbacks;
 mod graph;
 mod hostile;
