@@ -1,6 +1,7 @@
 //! A builder: a shell script in `builders/`, called with one of these words.
 //!
-//! - `daemon`: runs what builds for it, until it is killed; exit code 3 if there is no such thing
+//! - `daemon`: exit code 3 if it has none
+//! - `serve`: is the daemon, until it is killed
 //! - `prepare`: brings the workload's base into its own store; exit code 3 if it can't do this workload
 //! - `forget`: forgets what an earlier build of the workload has left, but not the base
 //! - `cold`, `warm`: builds the workload into `$OUT`
@@ -75,7 +76,7 @@ impl Builder {
             return;
         }
         let mut command = contained("sh");
-        command.args(["-eu"]).arg(&self.script).arg("serve").env("STATE", &self.state).env("REGISTRY", &self.registry);
+        command.arg("-eu").arg(&self.script).arg("serve").env("STATE", &self.state).env("REGISTRY", &self.registry);
         let log = fs::File::create(self.state.join("log")).expect("a log");
         self.daemon = Some(command.stdout(log.try_clone().expect("a log")).stderr(log).spawn().expect("a daemon"));
     }
@@ -122,7 +123,7 @@ impl Builder {
 
     fn command(&self, word: &str) -> Command {
         let mut command = Command::new("sh");
-        command.arg("-eu").arg(&self.script).arg(word).stdin(Stdio::null());
+        command.arg("-eu").arg(&self.script).arg(word).env("STATE", &self.state).stdin(Stdio::null());
         command
     }
 
