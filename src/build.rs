@@ -12,6 +12,7 @@ use routerpack_builder::{Builder, Built, Cache, Request, Secret, Strata, request
 use routerpack_frontends::dockerfile::{
     Diagnostic, Dockerfile, Severity,
     lower::{self, Context, Lowered, Options},
+    parse_bool,
 };
 use routerpack_graph::{Definition, ImageConfig, Platform, exec, pb, show};
 use routerpack_sources::PullPolicy;
@@ -92,7 +93,7 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
         cache: &cache,
         never: outside,
         limit: config.limits.inflated,
-        keep_git_dir: matches!(arg("BUILDKIT_CONTEXT_KEEP_GIT_DIR"), "1" | "t" | "T" | "true" | "TRUE" | "True"),
+        keep_git_dir: parse_bool(arg("BUILDKIT_CONTEXT_KEEP_GIT_DIR")) == Some(true),
         commit_mtime: !arg(EPOCH).is_empty(),
     };
     let opened = opener.open(&kind).map_err(|failure| watch.failure().unwrap_or(failure))?;
@@ -107,7 +108,13 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
              base images are kept in the archive all the same\n  more ids: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
         );
     }
-    let options = options(args, &flags, &opened, &resolver, &builder.host.platform, platform);
+    let mut options = options(args, &flags, &opened, &resolver, &builder.host.platform, platform);
+    // It shows in the names of steps only: an output has one image, and says its platform in any case.
+    let multi = arg("BUILDKIT_MULTI_PLATFORM");
+    if !multi.is_empty() {
+        let wrong = || Failure::usage(format!("--build-arg BUILDKIT_MULTI_PLATFORM={multi} is neither true nor false"));
+        options.multi_platform = parse_bool(multi).ok_or_else(wrong)?;
+    }
     let excludes = if let Context::Local { exclude, .. } = &opened.context { exclude.as_slice() } else { &[] };
     let method = if args.check { Method::Check } else { args.call.method };
     let linting = Linting::new(&resolver, excludes, method != Method::Build);

@@ -23,6 +23,7 @@ mod registry;
 mod run;
 mod size;
 mod slim;
+mod stages;
 mod users;
 mod verbs;
 mod verdict;
