@@ -219,6 +219,11 @@ impl Cache {
         self.record::<Nothing>(below.as_ref().join(STAMP)).is_some()
     }
 
+    /// When [`Self::keep_dir`] put a directory here, nanoseconds since 1970.
+    pub fn kept_at(&self, below: impl AsRef<Path>) -> Option<u64> {
+        read_json::<Stamped<Nothing>>(&self.path(below.as_ref().join(STAMP))).map(|stamped| stamped.time)
+    }
+
     /// Moves a finished directory of this run to its place, with a stamp in it. When another run was
     /// faster, its result stays and ours is dropped: both were made from the same key. What a crash may
     /// have left half-written there is replaced.

@@ -309,3 +309,20 @@ fn what_is_inherited_counts_in_another_way_than_what_is_said() {
     assert_eq!(image["config"]["OnBuild"], Value::Null);
     assert_eq!(history(&image).iter().filter(|line| line.starts_with("ENV T")).count(), 1);
 }
+
+#[test]
+fn a_line_of_history_has_the_time_of_its_layer() {
+    let bench = Bench::new();
+    let dockerfile = "FROM busybox\nENV A=1\nRUN sleep 1.1; echo > /a\nCMD [\"x\"]\nCOPY a /b\nLABEL l=l\n";
+    let image = bench.build(dockerfile, &[]);
+    let lines: Vec<&Value> = image["history"].as_array().unwrap().iter().collect();
+    let time = |line: &Value| line["created"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    let own: Vec<i64> =
+        lines.iter().filter(|line| line["comment"] == "buildkit.dockerfile.v0").map(|l| time(l)).collect();
+    let [env, ran, cmd, copied, label] = own[..] else { panic!("{image}") };
+    assert!(own[0] - time(lines[0]) > 1_000_000, "the base is years older");
+    assert_eq!((env, label), (ran, copied), "what makes no layer has its neighbour's time");
+    assert!(cmd == copied || cmd == ran, "{own:?}");
+    assert!(time(&image) >= copied - 1 && (copied - ran).abs() < 60_000);
+    assert_eq!(bench.build(dockerfile, &[]), image, "out of the cache it is the same");
+}
