@@ -3,12 +3,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adds;
 mod bad_input;
 mod build;
 mod cache;
 mod check;
 mod contexts;
 mod convert;
+mod copies;
 mod fallbacks;
 mod graph;
 mod hostile;
