@@ -14,6 +14,7 @@ What to do: METHOD[,format=json][,ignorestatus=true]
   check    say what lint finds, in all stages or in what --target needs
   outline  list the arguments, secrets and agents that the target takes
   targets  list the stages
+  subrequests.describe  list these methods
 
 `check` ends with 1 where it found warnings or an error, and with 0 where it found nothing or only advice for routers. \
 JSON is BuildKit's.";

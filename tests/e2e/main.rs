@@ -11,6 +11,7 @@ mod check;
 mod contexts;
 mod convert;
 mod copies;
+mod epoch;
 mod fallbacks;
 mod graph;
 mod hostile;
