@@ -73,8 +73,8 @@ pub struct BuildArgs {
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     pub ulimit: Vec<String>,
     /// Allow a privilege that the Dockerfile asks for
-    #[arg(long, value_name = "network.host|security.insecure")]
-    pub allow: Vec<String>,
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PRIVILEGE")]
+    pub allow: Vec<Allow>,
     /// What to do when a RUN step fails: `shell` opens one in that step's sandbox
     #[arg(long, value_enum, value_name = "shell")]
     pub on_failure: Option<OnFailure>,
@@ -112,6 +112,17 @@ pub enum GraphFormat {
     Json,
     /// For Graphviz.
     Dot,
+}
+
+/// What `--allow` names (BuildKit's entitlements, `util/entitlements`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Allow {
+    /// RUN --network=host
+    #[value(name = "network.host")]
+    NetworkHost,
+    /// RUN --security=insecure
+    #[value(name = "security.insecure")]
+    SecurityInsecure,
 }
 
 /// What `--on-failure` names.

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adds;
 mod bad_input;
 mod build;
 mod cache;
@@ -10,12 +11,15 @@ mod check;
 mod configs;
 mod contexts;
 mod convert;
+mod copies;
 mod epoch;
 mod fallbacks;
 mod graph;
 mod hostile;
+mod ignores;
 mod kill;
 mod lint;
+mod mounts;
 mod outputs;
 mod platforms;
 mod recipe;
@@ -24,6 +28,7 @@ mod run;
 mod size;
 mod slim;
 mod stages;
+mod steps;
 mod users;
 mod verbs;
 mod verdict;

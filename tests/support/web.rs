@@ -21,6 +21,7 @@ pub struct Web {
 #[derive(Default)]
 struct Shared {
     files: BTreeMap<String, Vec<u8>>,
+    moved: BTreeMap<String, String>,
     /// Those without `Last-Modified`.
     undated: BTreeSet<String>,
     /// What `Authorization` has to be, for everything; none: nobody is asked.
@@ -63,6 +64,12 @@ impl Web {
     /// Serves these bytes at `/NAME`.
     pub fn put(&self, name: &str, bytes: impl Into<Vec<u8>>) -> String {
         self.shared.lock().unwrap().files.insert(format!("/{name}"), bytes.into());
+        self.url(name)
+    }
+
+    /// Sends who asks for `/NAME` to another URL.
+    pub fn redirect(&self, name: &str, to: &str) -> String {
+        self.shared.lock().unwrap().moved.insert(format!("/{name}"), to.into());
         self.url(name)
     }
 
@@ -120,12 +127,15 @@ fn answer(stream: TcpStream, root: &Path, shared: &Mutex<Shared>) -> std::io::Re
     reader.read_exact(&mut body)?;
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
 
-    let (wanted, file, speaks, is_dated) = {
+    let (wanted, file, moved, speaks, is_dated) = {
         let shared = shared.lock().unwrap();
-        (shared.wanted.clone(), shared.files.get(path).cloned(), shared.speaks, !shared.undated.contains(path))
+        let (file, moved) = (shared.files.get(path).cloned(), shared.moved.get(path).cloned());
+        (shared.wanted.clone(), file, moved, shared.speaks, !shared.undated.contains(path))
     };
     let (status, head, bytes) = if wanted.is_some() && headers.get("authorization") != wanted.as_ref() {
         ("401 Unauthorized".into(), "WWW-Authenticate: Basic realm=\"test\"\r\n".into(), Vec::new())
+    } else if let Some(to) = moved {
+        ("302 Found".into(), format!("Location: {to}\r\n"), Vec::new())
     } else if let Some(bytes) = file {
         let etag = format!("\"{}\"", hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&bytes)));
         match headers.get("if-none-match") == Some(&etag) {

@@ -13,7 +13,7 @@ use super::super::expand::{Expander, Quotes};
 use super::super::instruction::{Add, Copy, Transfer};
 use super::super::lint::instruction as rules;
 use super::error::{Fault, LowerError};
-use super::git::GitReference;
+use super::git::{GitReference, percent_decoded};
 use super::pass::{Current, Walk};
 use super::path;
 use super::plan::Step;
@@ -275,11 +275,14 @@ pub(super) fn remote(
         "" => None,
         written => Some(Digest::parse(written).map_err(|source| Fault::Checksum { written: written.into(), source })?),
     };
-    // The name that the file has below the destination: the last part of the URL's path.
+    // The name that the file has below the destination: the last part of the URL's path, decoded.
     let rest = source.split_once("://").map_or(source, |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let name = rest.split_once('/').map_or("", |(_, path)| path::base(path));
-    let name = if matches!(name, "" | "." | "/" | "..") { "__unnamed__" } else { name };
+    let path = percent_decoded(rest.split_once('/').map_or("", |(_, path)| path)).unwrap_or_default();
+    let name = match path::base(&path) {
+        "" | "." | "/" | ".." => "__unnamed__",
+        name => name,
+    };
     Ok(Some(Remote::Http(Http { checksum, filename: Some(name.into()), ..Http::new(source) })))
 }
 
