@@ -8,6 +8,7 @@
 //! mounts/<id>/                  RUN --mount=type=cache
 //! contexts/<hash>               content hashes of a build context's files, by stat
 //! verdicts/<key>.json           what a check found in an archive that was made
+//! facts.json                    what the sandbox can be made of on this machine, until its next boot
 //! refs/                         tag → manifest digest (routerpack-sources)
 //! locks/                        one file a lock that is held or waited for
 //! tmp/<run>/                    what is not finished; each run holds a lock on its own

@@ -418,7 +418,7 @@ fn supervise(executor: &Executor, step: &Step, task: &Task) -> Result<(sandbox::
     let (read, write) = std::io::pipe().map_err(Cause::io("make a pipe"))?;
     let both: OwnedFd = write.into();
     let streams = Streams { stdin: None, stdout: both.try_clone().map_err(Cause::io("make a pipe"))?, stderr: both };
-    let mut child = sandbox::spawn(step, streams)?;
+    let mut child = sandbox::spawn(step, streams).inspect_err(|_| (executor.ground.host.distrust)())?;
     let _watched = executor.request.interrupt.watch(child.signaller());
     let tail = Arc::new(Mutex::new(Vec::<u8>::new()));
     let reader = {
