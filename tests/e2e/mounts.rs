@@ -429,6 +429,18 @@ fn an_agent_is_lent_with_owner_and_mode() {
         assert_eq!(run(tool("find").arg(world.cache()).args(["-type", kind])).text(), "", "the cache has a socket");
     }
     nowhere("the-comment", &world.cache().join("blobs"));
+    // Keys in place of an agent: one is started for the build, and ends with it.
+    let keys = format!("default={}", world.path("key").display());
+    let file =
+        format!("FROM busybox\nRUN --mount=from=tools,target=/tools --mount=type=ssh {list} > /0 && echo keys >> /0\n");
+    assert_eq!(built(&world, &file, &["--ssh", &keys, "--build-context", &tools]).text("0"), "1\nkeys\n");
+    assert_eq!(std::fs::read_dir(world.root().join("tmp")).unwrap().count(), 0);
+    build(&world, &file, &["--ssh", "default=absent", "--build-context", &tools])
+        .failure()
+        .says(&["absent", "private keys"]);
+    world.write("nokey", "no key");
+    let nokey = format!("default={}", world.path("nokey").display());
+    build(&world, &file, &["--ssh", &nokey, "--build-context", &tools]).failure().says(&["--ssh default", "nokey"]);
     for (flag, says) in [("id=absent,required", "--ssh absent"), ("source=x", "ssh does not support source")] {
         let file = format!("FROM busybox\nRUN --mount=type=ssh,{flag} true\n");
         build(&world, &file, &[]).failure().says(&["Dockerfile:2", says]);
