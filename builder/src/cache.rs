@@ -97,6 +97,9 @@ const STARTING: &str = "starting-";
 /// The age from which such a folder counts as left behind.
 const STILLBORN: Duration = Duration::from_secs(60);
 
+/// How often a lock is asked for that may be held for long.
+const PAUSE: Duration = Duration::from_millis(50);
+
 fn unix_nanos() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
 }
@@ -179,6 +182,17 @@ impl Cache {
     /// Waits for the lock of this name; one holder among all threads and processes.
     pub fn lock(&self, name: &str) -> io::Result<FileLock> {
         FileLock::take(&self.lock_file(name))
+    }
+
+    /// The same for what may take long: `stop` ends the wait, with [`io::ErrorKind::Interrupted`].
+    pub fn lock_unless(&self, name: &str, stop: &dyn Fn() -> bool) -> io::Result<FileLock> {
+        loop {
+            match self.try_lock(name)? {
+                Some(lock) => return Ok(lock),
+                None if stop() => return Err(io::ErrorKind::Interrupted.into()),
+                None => std::thread::sleep(PAUSE),
+            }
+        }
     }
 
     /// The lock of this name, unless somebody holds it.
