@@ -30,8 +30,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes the directory of the cache `id` that began as `base` (nothing, or the name of what `from=` or an owner and a
 /// mode made of it): one id with another beginning is another cache, as in BuildKit. Who takes several takes them in
-/// the order of id and base, and none twice: a locked one is waited for, until `stop` says so. `seed` fills it when it
-/// is made; it must end with a directory in the place that it is given.
+/// the order of id and base, and none twice: a locked one is waited for, until `stop`, which is asked each time, says
+/// so. `seed` fills it when it is made; it must end with a directory in the place that it is given.
 pub fn take(
     cache: &Cache,
     id: &str,

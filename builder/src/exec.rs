@@ -1,6 +1,7 @@
 //! RUN: an overlay over the input's strata, a sandbox in it, and the upper becomes the next stratum.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs::{self, File},
     io::Read,
@@ -138,7 +139,7 @@ pub fn run(
         pb::SecurityMode::Sandbox => Security::Sandbox,
         pb::SecurityMode::Insecure => Security::Insecure,
     };
-    held.caches = take_caches(executor, exec, inputs)?;
+    held.caches = take_caches(executor, exec, inputs, task)?;
     for mount in exec.mounts.iter().filter(|m| m.dest != "/") {
         if let Some(mount) = lower_mount(executor, mount, inputs, &mut held)? {
             step.mounts.push(mount);
@@ -314,6 +315,7 @@ fn take_caches(
     executor: &Executor,
     exec: &pb::ExecOp,
     inputs: &[Rootfs],
+    task: &Task,
 ) -> Result<BTreeMap<(String, String), CacheMount>, Cause> {
     let mut wanted = BTreeMap::new();
     for mount in &exec.mounts {
@@ -326,7 +328,14 @@ fn take_caches(
     let mut taken = BTreeMap::new();
     for ((id, base), (mount, sharing, input)) in wanted {
         let seed = |to: &Path| seed_cache(executor, input.as_ref(), &mount.selector, to);
-        let stop = || executor.request.interrupt.is_raised();
+        let told = Cell::new(false);
+        let stop = || {
+            if !told.replace(true) {
+                let line = format!("waits for the cache {id}, which another step or build has locked\n");
+                executor.ground.events.output(task, line.as_bytes());
+            }
+            executor.request.interrupt.is_raised()
+        };
         let cache = cache_mounts::take(executor.strata().cache(), &id, &base, sharing, &stop, &seed)
             .map_err(Cause::io(format!("take the cache {id}")))?;
         taken.insert((id, base), cache);
