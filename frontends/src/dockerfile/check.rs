@@ -1,6 +1,8 @@
 //! What `# check=` says about lint: `skip=RuleA,RuleB;error=true;experimental=RuleC`
 //! (BuildKit: `ParseLintOptions` in `frontend/dockerfile/linter/linter.go`).
 
+use std::collections::BTreeSet;
+
 use super::mount::parse_bool;
 use super::statement::Statement;
 
@@ -10,12 +12,12 @@ pub enum Rules {
     /// Every rule: `all`.
     All,
     /// These, by their names.
-    Named(Vec<String>),
+    Named(BTreeSet<String>),
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self::Named(Vec::new())
+        Self::Named(BTreeSet::new())
     }
 }
 
@@ -31,7 +33,7 @@ impl Rules {
     pub fn contains(&self, rule: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Named(names) => names.iter().any(|name| name == rule),
+            Self::Named(names) => names.contains(rule),
         }
     }
 }

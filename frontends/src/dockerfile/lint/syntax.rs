@@ -1,5 +1,7 @@
 //! Rules about how a file is written (BuildKit: `instructions/parse.go`, `dockerfile2llb/convert_lint.go`).
 
+use std::collections::HashSet;
+
 use super::super::ast::Dockerfile;
 use super::super::lower::golang::quoted;
 use super::super::statement::{Arguments, Statement, Statements};
@@ -70,13 +72,14 @@ fn description(lint: &mut Lint, statement: &Statement, keyword: &str, names: &[&
 
 /// Rules that need all instructions of a file without errors.
 pub(super) fn stages(lint: &mut Lint, file: &Dockerfile) {
-    for (index, stage) in file.stages.iter().enumerate() {
+    let mut seen = HashSet::new();
+    for stage in &file.stages {
         let (Some(name), place) = (stage.name(), Place::of(&stage.instruction)) else { continue };
         if matches!(name, "context" | "scratch") {
             let detail = format!("Stage name should not use the same name as reserved stage {}", quoted(name));
             lint.add(RESERVED_STAGE_NAME, &place, detail);
         }
-        if file.stage_before(name, index).is_some() {
+        if !seen.insert(name) {
             let detail = format!("Duplicate stage name {}, stage names should be unique", quoted(name));
             lint.add(DUPLICATE_STAGE_NAME, &place, detail);
         }

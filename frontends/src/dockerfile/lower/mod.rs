@@ -18,6 +18,7 @@ mod expose;
 mod git;
 pub(super) mod golang;
 mod metadata;
+mod meter;
 mod options;
 mod outline;
 mod pass;
@@ -47,6 +48,7 @@ pub use resolver::{Context, ResolveError, ResolvedImage, Resolver};
 
 use bases::Resolutions;
 use contexts::ContextNames;
+use meter::Meter;
 use pass::{Notes, Pass};
 use plan::{Base, Plan};
 use state::{Paths, State};
@@ -178,14 +180,15 @@ impl Job<'_> {
         let target = options.target.as_deref().unwrap_or(last);
         let automatic =
             variables::automatic(&options.build_platform, options.target_platform(), target, &options.build_args);
-        if let Ok(defaults) = variables::global(file, automatic.clone(), &BTreeMap::new()) {
+        if let Ok(defaults) = variables::global(file, automatic.clone(), &BTreeMap::new(), &Meter::default()) {
             from::defaults(&mut notes.lint.borrow_mut(), file, &defaults);
         }
-        let globals = variables::global(file, automatic, &options.build_args)?;
+        let meter = Meter::default();
+        let globals = variables::global(file, automatic, &options.build_args, &meter)?;
         from::variables(&mut notes.lint.borrow_mut(), file, &globals);
         let epoch = pass::epoch(file, options, &globals)?;
 
-        let mut plan = Plan::new(file, options, &names, &globals)?;
+        let mut plan = Plan::new(file, options, &names, &globals, &meter)?;
         let mut resolutions = Resolutions::new();
         let reachable = loop {
             let reachable = if all { vec![true; plan.stages.len()] } else { plan.reachable() };
@@ -200,17 +203,19 @@ impl Job<'_> {
                     Base::Stage(base) => plan.triggers_of(base),
                     _ => resolutions.get(&index).map(|r| r.image.config.on_build.clone()).unwrap_or_default(),
                 };
-                more |= plan.trigger(index, &triggers)?;
+                more |= plan.trigger(index, &triggers, &meter)?;
             }
+            plan.check_cycles()?;
             if !more {
                 break reachable;
             }
         };
+        plan.find_owners();
         for (index, resolution) in &resolutions {
             let stage = &plan.stages[*index];
             if let (true, Some(found)) = (resolution.is_image(), resolution.image.platform()) {
                 let (name, wanted) = (&stage.base_name, &resolution.platform);
-                from::found(&mut notes.lint.borrow_mut(), &stage.place(), name, wanted, &found);
+                from::found(&mut notes.lint.borrow_mut(), &stage.place, name, wanted, &found);
             }
         }
         let map = SourceMap {

@@ -88,9 +88,9 @@ pub(super) fn outline(
 
 /// The target, what it starts from, and what it takes from, each once.
 fn in_order(plan: &Plan) -> Vec<usize> {
-    let (mut order, mut todo) = (Vec::new(), vec![plan.target]);
+    let (mut order, mut seen, mut todo) = (Vec::new(), BTreeSet::new(), vec![plan.target]);
     while let Some(index) = todo.pop() {
-        if !order.contains(&index) {
+        if seen.insert(index) {
             order.push(index);
             todo.extend(plan.needs(index).into_iter().rev());
         }
@@ -99,13 +99,13 @@ fn in_order(plan: &Plan) -> Vec<usize> {
 }
 
 fn collected(stages: &[usize], found: &BTreeMap<usize, Vec<Needed>>) -> Vec<Needed> {
-    let mut all: Vec<Needed> = Vec::new();
+    let (mut all, mut seen) = (Vec::new(), BTreeSet::new());
     for needed in stages.iter().filter_map(|index| found.get(index)).flatten() {
-        if !all.iter().any(|other| other.name == needed.name) {
+        if seen.insert(&needed.name) {
             all.push(needed.clone());
         }
     }
-    all.sort_by_key(|needed| needed.lines.start);
+    all.sort_by_key(|needed: &Needed| needed.lines.start);
     all
 }
 
@@ -153,14 +153,15 @@ impl Globals {
                 todo.extend(expansion.into_iter().flat_map(|expansion| expansion.matched));
             }
         }
+        let defined_here: BTreeMap<&str, &Argument> =
+            own.iter().filter_map(|(name, argument)| Some((name.as_str(), argument.as_ref()?))).collect();
         let mut used = BTreeSet::new();
         let mut arguments = Vec::new();
         while let Some(name) = todo.pop() {
             if !used.insert(name.clone()) {
                 continue;
             }
-            let defined_here = own.iter().rev().find_map(|(n, argument)| argument.as_ref().filter(|_| *n == name));
-            match (defined_here, self.0.get(&name)) {
+            match (defined_here.get(name.as_str()).copied(), self.0.get(&name)) {
                 (Some(argument), _) => arguments.push(argument.clone()),
                 (None, Some((argument, uses))) => {
                     arguments.push(argument.clone());

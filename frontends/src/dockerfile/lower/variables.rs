@@ -1,41 +1,55 @@
 //! Variables in the order in which they were set, and where ARGs get their values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use routerpack_graph::Platform;
 
 use super::super::ast::Dockerfile;
 use super::super::expand::{Environment, Expander};
-use super::error::{Fault, LowerError};
+use super::error::LowerError;
+use super::meter::Meter;
 
 /// Names and values; a name that is set anew moves to the end, as in BuildKit's `EnvList`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::dockerfile) struct Variables(Vec<(String, String)>);
+#[derive(Clone, Debug, Default)]
+pub(in crate::dockerfile) struct Variables {
+    /// By the order in which they were set.
+    pairs: BTreeMap<usize, (String, String)>,
+    /// Where each name is.
+    places: HashMap<String, usize>,
+    next: usize,
+    size: usize,
+}
 
 impl Variables {
     pub(super) fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.0.retain(|(n, _)| n != name);
-        self.0.push((name.to_string(), value.into()));
+        let value = value.into();
+        self.size += name.len() + value.len();
+        let old = self.places.insert(name.to_string(), self.next).and_then(|place| self.pairs.remove(&place));
+        if let Some((name, value)) = old {
+            self.size -= name.len() + value.len();
+        }
+        self.pairs.insert(self.next, (name.to_string(), value));
+        self.next += 1;
     }
 
-    pub(in crate::dockerfile) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+    pub(in crate::dockerfile) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.pairs.values().map(|(name, _)| name.as_str())
     }
 
     /// The bytes of all names and values.
     pub(super) fn size(&self) -> usize {
-        self.0.iter().map(|(name, value)| name.len() + value.len()).sum()
+        self.size
     }
 
     /// `NAME=value`, in order.
     pub(super) fn pairs(&self) -> Vec<String> {
-        self.0.iter().map(|(name, value)| format!("{name}={value}")).collect()
+        self.pairs.values().map(|(name, value)| format!("{name}={value}")).collect()
     }
 }
 
 impl Environment for Variables {
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.places.get(name).map(|place| self.pairs[place].1.as_str())
     }
 }
 
@@ -76,6 +90,7 @@ pub(super) fn global(
     file: &Dockerfile,
     automatic: Variables,
     build_args: &BTreeMap<String, String>,
+    meter: &Meter,
 ) -> Result<Variables, LowerError> {
     let expander = Expander::new(file.escape);
     let mut variables = automatic;
@@ -83,13 +98,11 @@ pub(super) fn global(
         let name = definition.name.as_str();
         let value = match (build_args.get(name), &definition.value) {
             (Some(value), _) => value.clone(),
-            (None, Some(word)) => match expander.expand(&word.text, &variables) {
-                Ok(expansion) => expansion.text,
-                Err(error) => return Err(LowerError::new(instruction.span, Fault::Expand(error))),
-            },
+            (None, Some(word)) => meter.expand(expander, &word.text, &variables, instruction.span)?.text,
             (None, None) => continue,
         };
         variables.set(name, value);
+        meter.check_variables(&variables, instruction.span)?;
     }
     Ok(variables)
 }
