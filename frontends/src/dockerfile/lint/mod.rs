@@ -24,8 +24,8 @@ pub use rules::Rule;
 /// The build argument that takes the place of `# check=`.
 pub const CHECK_ARGUMENT: &str = "BUILDKIT_DOCKERFILE_CHECK";
 
-/// The most that looking for near names may cost, in pairs of characters: some hundred thousand comparisons.
-const MAX_COMPARED: usize = 50_000_000;
+/// The most that looking for near names may cost, in pairs of characters: some ten thousand comparisons.
+const MAX_COMPARED: usize = 2_000_000;
 
 /// One thing that a rule found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,11 +145,10 @@ pub fn options(source: &str, argument: Option<&str>) -> Result<CheckOptions, Inv
     if let Some(argument) = argument {
         return CheckOptions::parse(argument).map_err(|error| InvalidChoice { error, span: None });
     }
-    let directives = super::directive::read(source).directives;
-    match directives.into_iter().find(|directive| directive.name == "check") {
+    match super::directive::check(source) {
         None => Ok(CheckOptions::default()),
-        Some(directive) => CheckOptions::parse(super::check::before_space(&directive.value.text))
-            .map_err(|error| InvalidChoice { error, span: Some(directive.value.span) }),
+        Some(value) => CheckOptions::parse(super::check::before_space(&value.text))
+            .map_err(|error| InvalidChoice { error, span: Some(value.span) }),
     }
 }
 
@@ -193,6 +192,11 @@ mod tests {
         assert_eq!(wrong.span.unwrap().of(source), "skip=A;foo=bar // why");
         assert!(options(source, Some("error=true")).unwrap().error);
         assert_eq!(options("#check=skip=all\nFROM", None).unwrap().skip, crate::dockerfile::check::Rules::All);
+        // Elsewhere than at the very start it is another comment.
+        for source in [" # check=skip=all\nFROM a", "# x\n# check=skip=all\nFROM a", "\n# check=skip=all\nFROM a"] {
+            assert_eq!(options(source, None), Ok(CheckOptions::default()), "{source:?}");
+        }
+        assert!(options("#!/bin/sh\n# escape=`\n# Check = error=true\nFROM a", None).unwrap().error);
         assert_eq!(options("FROM a", Some("x")).unwrap_err().span, None);
     }
 }

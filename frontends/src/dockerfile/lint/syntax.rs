@@ -17,6 +17,8 @@ pub(super) fn statements(lint: &mut Lint, source: &str, end: usize) {
         // BuildKit shows the instruction's last line, whichever is the empty one.
         place.lines.start = statement.heredocs.first().map_or(place.lines.end, |heredoc| heredoc.lines.start - 1);
         place.lines.end = place.lines.start;
+        // A comment above has no say: BuildKit warns before it knows of instructions.
+        place.own = None;
         lint.add(NO_EMPTY_CONTINUATION, &place, "Empty continuation line".into());
     }
     for statement in sound() {
@@ -58,9 +60,8 @@ fn from(lint: &mut Lint, statement: &Statement) {
 
 /// A comment right above FROM or ARG describes it, so it begins with the name.
 fn description(lint: &mut Lint, statement: &Statement, keyword: &str, names: &[&str]) {
-    let is_choice =
-        |text: &str| text.split_once('=').is_some_and(|(name, _)| name.trim().eq_ignore_ascii_case("check"));
-    let Some(comment) = statement.comments.iter().rev().find(|comment| !is_choice(&comment.text)) else { return };
+    // A choice of rules counts as well, as in BuildKit: it belongs above the description.
+    let Some(comment) = statement.comments.last() else { return };
     let first = comment.text.split(' ').next().unwrap_or_default();
     if names.is_empty() || names.contains(&first) {
         return;

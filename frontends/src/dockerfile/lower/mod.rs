@@ -39,7 +39,7 @@ use routerpack_graph::{Definition, ImageConfig, Platform, SourceMap};
 
 use super::ast::Dockerfile;
 use super::diagnostic::Diagnostic;
-use super::lint::{Lint, from, router};
+use super::lint::{Lint, Place, from, router};
 pub use error::{Fault, LowerError};
 pub use git::git_source;
 pub use options::Options;
@@ -215,7 +215,9 @@ impl Job<'_> {
             let stage = &plan.stages[*index];
             if let (true, Some(found)) = (resolution.is_image(), resolution.image.platform()) {
                 let (name, wanted) = (&stage.base_name, &resolution.platform);
-                from::found(&mut notes.lint.borrow_mut(), &stage.place, name, wanted, &found);
+                // No comment above FROM says anything of this rule: BuildKit asks the file's choice alone.
+                let place = Place { own: None, ..stage.place.clone() };
+                from::found(&mut notes.lint.borrow_mut(), &place, name, wanted, &found);
             }
         }
         let map = SourceMap {

@@ -72,9 +72,10 @@ pub(super) fn outline(
         outline.description = stage.description().unwrap_or_default().to_string();
     }
     let defined = Globals::new(file, options, globals);
+    let bases = base_variables(file, plan, globals);
     let mut seen = BTreeSet::new();
     for index in &stages {
-        for argument in defined.used_by(file, plan, globals, captured, *index) {
+        for argument in defined.used_by(&bases, captured, *index) {
             if seen.insert(argument.name.clone()) {
                 outline.args.push(argument);
             }
@@ -109,6 +110,29 @@ fn collected(stages: &[usize], found: &BTreeMap<usize, Vec<Needed>>) -> Vec<Need
     all
 }
 
+/// The variables of a stage's FROM, and the nearest stage below with any.
+struct BaseVariables {
+    names: BTreeSet<String>,
+    below: Option<usize>,
+}
+
+/// Those of all stages of a file.
+fn base_variables(file: &Dockerfile, plan: &Plan, globals: &Variables) -> Vec<BaseVariables> {
+    let mut all: Vec<BaseVariables> = Vec::with_capacity(file.stages.len());
+    for (index, stage) in file.stages.iter().enumerate() {
+        let words = std::iter::once(&stage.from.image).chain(&stage.from.platform);
+        let expansions = words.filter_map(|word| Expander::new(file.escape).expand(&word.text, globals).ok());
+        let names = expansions.flat_map(|expansion| expansion.matched).collect();
+        let below = match plan.stages[index].base {
+            Base::Stage(base) if all[base].names.is_empty() => all[base].below,
+            Base::Stage(base) => Some(base),
+            _ => None,
+        };
+        all.push(BaseVariables { names, below });
+    }
+    all
+}
+
 /// The arguments before the first FROM, with those that their defaults use.
 struct Globals(BTreeMap<String, (Argument, BTreeSet<String>)>);
 
@@ -133,25 +157,11 @@ impl Globals {
     }
 
     /// All that one stage uses: in its FROM and those of the stages below, and by its own ARGs.
-    fn used_by(
-        &self,
-        file: &Dockerfile,
-        plan: &Plan,
-        globals: &Variables,
-        captured: &Captured,
-        index: usize,
-    ) -> Vec<Argument> {
+    fn used_by(&self, bases: &[BaseVariables], captured: &Captured, index: usize) -> Vec<Argument> {
         let own: &[(String, Option<Argument>)] = captured.args.get(&index).map_or(&[], Vec::as_slice);
         let mut todo: Vec<String> = own.iter().map(|(name, _)| name.clone()).collect();
-        let below = std::iter::successors(Some(index), |index| match plan.stages[*index].base {
-            Base::Stage(base) => Some(base),
-            _ => None,
-        });
-        for stage in below.filter_map(|index| file.stages.get(index)) {
-            for word in std::iter::once(&stage.from.image).chain(&stage.from.platform) {
-                let expansion = Expander::new(file.escape).expand(&word.text, globals);
-                todo.extend(expansion.into_iter().flat_map(|expansion| expansion.matched));
-            }
+        for base in std::iter::successors(bases.get(index), |base| base.below.and_then(|index| bases.get(index))) {
+            todo.extend(base.names.iter().cloned());
         }
         let defined_here: BTreeMap<&str, &Argument> =
             own.iter().filter_map(|(name, argument)| Some((name.as_str(), argument.as_ref()?))).collect();
