@@ -18,6 +18,7 @@ mod durable;
 mod emulators;
 mod excerpt;
 mod explain;
+mod facts;
 mod failure;
 mod fetcher;
 mod flags;

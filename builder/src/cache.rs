@@ -8,6 +8,7 @@
 //! mounts/<id>/                  RUN --mount=type=cache
 //! contexts/<hash>               content hashes of a build context's files, by stat
 //! verdicts/<key>.json           what a check found in an archive that was made
+//! facts.json                    what the sandbox can be made of on this machine, until its next boot
 //! refs/                         tag → manifest digest (routerpack-sources)
 //! locks/                        one file a lock that is held or waited for
 //! tmp/<run>/                    what is not finished; each run holds a lock on its own
@@ -183,6 +184,11 @@ impl Cache {
     /// The lock of this name, unless somebody holds it.
     pub fn try_lock(&self, name: &str) -> io::Result<Option<FileLock>> {
         FileLock::try_take(&self.lock_file(name))
+    }
+
+    /// A share of the lock of this name, unless somebody holds it alone.
+    pub fn try_share(&self, name: &str) -> io::Result<Option<FileLock>> {
+        FileLock::try_share(&self.lock_file(name))
     }
 
     fn lock_file(&self, name: &str) -> PathBuf {

@@ -3,17 +3,21 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adds;
 mod bad_input;
 mod build;
 mod cache;
 mod check;
 mod contexts;
 mod convert;
+mod copies;
+mod epoch;
 mod fallbacks;
 mod graph;
 mod hostile;
 mod kill;
 mod lint;
+mod mounts;
 mod outputs;
 mod platforms;
 mod recipe;
@@ -21,6 +25,7 @@ mod registry;
 mod run;
 mod size;
 mod slim;
+mod steps;
 mod users;
 mod verbs;
 mod verdict;

@@ -1,6 +1,6 @@
 //! Variables in the order in which they were set, and where ARGs get their values.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use routerpack_graph::Platform;
 
@@ -23,13 +23,17 @@ pub(in crate::dockerfile) struct Variables {
 impl Variables {
     pub(super) fn set(&mut self, name: &str, value: impl Into<String>) {
         let value = value.into();
+        self.remove(name);
         self.size += name.len() + value.len();
-        let old = self.places.insert(name.to_string(), self.next).and_then(|place| self.pairs.remove(&place));
-        if let Some((name, value)) = old {
-            self.size -= name.len() + value.len();
-        }
+        self.places.insert(name.to_string(), self.next);
         self.pairs.insert(self.next, (name.to_string(), value));
         self.next += 1;
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        if let Some((name, value)) = self.places.remove(name).and_then(|place| self.pairs.remove(&place)) {
+            self.size -= name.len() + value.len();
+        }
     }
 
     pub(in crate::dockerfile) fn names(&self) -> impl Iterator<Item = &str> + Clone {
@@ -85,24 +89,50 @@ pub(super) fn automatic(
     variables
 }
 
-/// The automatic arguments and those defined before the first FROM, each of which sees the ones before.
+/// An argument of global scope, as its last definition has it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Global {
+    /// Empty where that one gives none.
+    pub value: String,
+    /// The arguments that its default uses; those of former definitions with it, if it uses itself.
+    pub uses: BTreeSet<String>,
+}
+
+/// The automatic arguments and those defined before the first FROM, each of which sees the ones before (BuildKit
+/// `dockerfile2llb/convert.go`, `buildMetaArgs`).
 pub(super) fn global(
     file: &Dockerfile,
     automatic: Variables,
     build_args: &BTreeMap<String, String>,
     meter: &Meter,
-) -> Result<Variables, LowerError> {
+) -> Result<(Variables, BTreeMap<String, Global>), LowerError> {
     let expander = Expander::new(file.escape);
     let mut variables = automatic;
+    let mut globals = BTreeMap::<String, Global>::new();
     for (instruction, definition) in file.global_definitions() {
         let name = definition.name.as_str();
+        let mut global = Global::default();
         let value = match (build_args.get(name), &definition.value) {
-            (Some(value), _) => value.clone(),
-            (None, Some(word)) => meter.expand(expander, &word.text, &variables, instruction.span)?.text,
-            (None, None) => continue,
+            (Some(value), _) => Some(value.clone()),
+            (None, Some(word)) => {
+                let expansion = meter.expand(expander, &word.text, &variables, instruction.span)?;
+                global.uses = expansion.matched;
+                if global.uses.remove(name)
+                    && let Some(former) = globals.get_mut(name)
+                {
+                    let more = std::mem::replace(&mut global.uses, std::mem::take(&mut former.uses));
+                    global.uses.extend(more);
+                }
+                Some(expansion.text)
+            }
+            (None, None) => None,
         };
-        variables.set(name, value);
+        if let Some(value) = value {
+            variables.set(name, value.as_str());
+            global.value = value;
+        }
         meter.check_variables(&variables, instruction.span)?;
+        globals.insert(name.to_string(), global);
     }
-    Ok(variables)
+    Ok((variables, globals))
 }
