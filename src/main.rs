@@ -1,5 +1,6 @@
 //! The program: reads the command line, wires frontends, builder and targets, prints.
 
+mod agent;
 mod args;
 mod bake;
 mod build;

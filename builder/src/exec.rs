@@ -327,11 +327,8 @@ fn take_caches(
     for ((id, base), (mount, sharing, input)) in wanted {
         let seed = |to: &Path| seed_cache(executor, input.as_ref(), &mount.selector, to);
         let stop = || executor.request.interrupt.is_raised();
-        let cache = cache_mounts::take(executor.strata().cache(), &id, &base, sharing, &stop, &seed);
-        let cache = cache.map_err(|error| match error.kind() {
-            std::io::ErrorKind::Interrupted => Cause::Interrupted,
-            _ => Cause::io(format!("take the cache {id}"))(error),
-        })?;
+        let cache = cache_mounts::take(executor.strata().cache(), &id, &base, sharing, &stop, &seed)
+            .map_err(Cause::io(format!("take the cache {id}")))?;
         taken.insert((id, base), cache);
     }
     Ok(taken)
