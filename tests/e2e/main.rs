@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod build;
 mod cache;
+mod cachelife;
 mod check;
 mod contexts;
 mod convert;
