@@ -18,7 +18,7 @@ use routerpack_sources::PullPolicy;
 use routerpack_targets::profile::Profile;
 
 use crate::{
-    args::{BuildArgs, Cli, GraphArgs, GraphFormat, Network, OnFailure},
+    args::{Allow, BuildArgs, Cli, GraphArgs, GraphFormat, Network, OnFailure},
     call::{self, Call, Linting, Method},
     context::{self, Kinds, Opened, Opener, Source},
     durable,
@@ -52,7 +52,7 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
     let kind = Kinds::of(&args.context)?;
     let name = kind.base_name();
     let output = Output::parse(args.result.output.as_deref(), &name).map_err(Failure::usage)?;
-    let mut flags = Flags::read(args)?;
+    let flags = Flags::read(args)?;
     let passes = Passes::new(&args.result.slim, args.result.layers)?;
     if args.result.router.device.as_deref() == Some("-") && context::takes_stdin(args) {
         return Err(Failure::usage(
@@ -108,13 +108,6 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
              base images are kept in the archive all the same\n  more ids: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
         );
     }
-    if arg(EPOCH) == "context" {
-        let newest = opened.newest.ok_or_else(|| {
-            Failure::usage("SOURCE_DATE_EPOCH=context: the context is no repository and no archive, so it has no date")
-        })?;
-        flags.build_args.insert(EPOCH.into(), newest.to_string());
-    }
-    let epoch = pack::epoch(flags.build_args.get(EPOCH))?;
     let options = options(args, &flags, &opened, &resolver, &builder.host.platform, platform);
     let excludes = if let Context::Local { exclude, .. } = &opened.context { exclude.as_slice() } else { &[] };
     let method = if args.check { Method::Check } else { args.call.method };
@@ -140,12 +133,13 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
         ssh: flags.ssh,
         pull,
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, |n| n.get()).max(2)),
-        allow_host_network: args.network == Network::Host || args.allow.iter().any(|a| a == "network.host"),
-        allow_insecure: args.allow.iter().any(|a| a == "security.insecure"),
+        allow_host_network: args.network == Network::Host || args.allow.contains(&Allow::NetworkHost),
+        allow_insecure: args.allow.contains(&Allow::SecurityInsecure),
         on_failure: args.on_failure.map(|OnFailure::Shell| shell(progress.clone())),
         interrupt: watch.interrupt.clone(),
         ..Request::new(lowered.definition.clone())
     };
+    let epoch = lowered.epoch;
     let built = builder
         .build(&request)
         .map_err(|error| watch.failure().unwrap_or_else(|| Failure::build(&error, &lowered.definition)))?;

@@ -13,6 +13,7 @@
 mod bases;
 mod contexts;
 mod copy;
+mod epoch;
 mod error;
 mod expose;
 mod git;
@@ -50,7 +51,7 @@ use contexts::ContextNames;
 use pass::{Notes, Pass};
 use plan::{Base, Plan};
 use state::{Paths, State};
-use variables::Variables;
+use variables::{Global, Variables};
 
 /// What a Dockerfile becomes.
 #[derive(Clone, Debug)]
@@ -140,7 +141,7 @@ pub fn outline(
     let notes = Notes::default();
     let settled = job.settle(&notes, false)?;
     job.pass(&settled, Some(&notes)).run()?;
-    Ok(outline::outline(file, options, &settled.plan, &settled.globals, &notes.captured.borrow()))
+    Ok(outline::outline(file, &settled.plan, &settled.globals, &settled.defined, &notes.captured.borrow()))
 }
 
 /// What is lowered.
@@ -157,6 +158,9 @@ struct Settled {
     resolutions: Resolutions,
     reachable: Vec<bool>,
     globals: Variables,
+    defined: BTreeMap<String, Global>,
+    /// What was asked for, with the time as a number.
+    options: Options,
     epoch: Option<i64>,
     map: Arc<SourceMap>,
 }
@@ -178,18 +182,19 @@ impl Job<'_> {
         let target = options.target.as_deref().unwrap_or(last);
         let automatic =
             variables::automatic(&options.build_platform, options.target_platform(), target, &options.build_args);
-        if let Ok(defaults) = variables::global(file, automatic.clone(), &BTreeMap::new()) {
+        if let Ok((defaults, _)) = variables::global(file, automatic.clone(), &BTreeMap::new()) {
             from::defaults(&mut notes.lint.borrow_mut(), file, &defaults);
         }
-        let globals = variables::global(file, automatic, &options.build_args)?;
+        let (mut globals, defined) = variables::global(file, automatic, &options.build_args)?;
         from::variables(&mut notes.lint.borrow_mut(), file, &globals);
-        let epoch = pass::epoch(file, options, &globals)?;
+        let mut options = options.clone();
+        let epoch = epoch::settle(file, &mut options, &mut globals, &names, resolver)?;
 
-        let mut plan = Plan::new(file, options, &names, &globals)?;
+        let mut plan = Plan::new(file, &options, &names, &globals)?;
         let mut resolutions = Resolutions::new();
         let reachable = loop {
             let reachable = if all { vec![true; plan.stages.len()] } else { plan.reachable() };
-            bases::resolve(&plan, &reachable, options, &names, resolver, &mut resolutions)?;
+            bases::resolve(&plan, &reachable, &options, &names, resolver, &mut resolutions)?;
             // Triggers may copy from stages and images that nobody needed before.
             let mut more = false;
             for index in (0..reachable.len()).filter(|index| reachable[*index]) {
@@ -218,14 +223,14 @@ impl Job<'_> {
             language: "Dockerfile".into(),
             data: source.as_bytes().to_vec(),
         };
-        Ok(Settled { plan, resolutions, reachable, globals, epoch, map: Arc::new(map) })
+        Ok(Settled { plan, resolutions, reachable, globals, defined, options, epoch, map: Arc::new(map) })
     }
 
     /// A walk; with notes, if it is the first one.
     fn pass<'s>(&'s self, settled: &'s Settled, notes: Option<&'s Notes>) -> Pass<'s> {
         Pass {
             file: self.file,
-            options: self.options,
+            options: &settled.options,
             plan: &settled.plan,
             resolutions: &settled.resolutions,
             reachable: &settled.reachable,
