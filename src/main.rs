@@ -1,5 +1,6 @@
 //! The program: reads the command line, wires frontends, builder and targets, prints.
 
+mod agent;
 mod args;
 mod bake;
 mod build;
@@ -20,6 +21,7 @@ mod durable;
 mod emulators;
 mod excerpt;
 mod explain;
+mod facts;
 mod failure;
 mod fetcher;
 mod flags;

@@ -328,11 +328,8 @@ fn take_caches(
     for ((id, base), (mount, sharing, input)) in wanted {
         let seed = |to: &Path| seed_cache(executor, input.as_ref(), &mount.selector, to);
         let stop = || executor.request.interrupt.is_raised();
-        let cache = cache_mounts::take(executor.strata().cache(), &id, &base, sharing, &stop, &seed);
-        let cache = cache.map_err(|error| match error.kind() {
-            std::io::ErrorKind::Interrupted => Cause::Interrupted,
-            _ => Cause::io(format!("take the cache {id}"))(error),
-        })?;
+        let cache = cache_mounts::take(executor.strata().cache(), &id, &base, sharing, &stop, &seed)
+            .map_err(Cause::io(format!("take the cache {id}")))?;
         taken.insert((id, base), cache);
     }
     Ok(taken)
@@ -419,7 +416,7 @@ fn supervise(executor: &Executor, step: &Step, task: &Task) -> Result<(sandbox::
     let (read, write) = std::io::pipe().map_err(Cause::io("make a pipe"))?;
     let both: OwnedFd = write.into();
     let streams = Streams { stdin: None, stdout: both.try_clone().map_err(Cause::io("make a pipe"))?, stderr: both };
-    let mut child = sandbox::spawn(step, streams)?;
+    let mut child = sandbox::spawn(step, streams).inspect_err(|_| (executor.ground.host.distrust)())?;
     let _watched = executor.request.interrupt.watch(child.signaller());
     let tail = Arc::new(Mutex::new(Vec::<u8>::new()));
     let reader = {

@@ -130,7 +130,10 @@ impl Executor<'_> {
         let keys: Vec<Digest> = keys.iter().map(|inputs| keys::key(&node.op, facts, inputs)).collect();
         let cache = self.strata().cache();
         let last = keys.last().expect("every op has a key");
-        let _lock = cache.lock(&format!("op-{}", last.hex())).map_err(Cause::io("lock a result"))?;
+        // Another build may be making the very same.
+        let stop = || self.request.interrupt.is_raised();
+        let lock = cache.lock_unless(&format!("op-{}", last.hex()), &stop);
+        let _lock = lock.map_err(Cause::io("lock a result"))?;
         if !node.metadata.ignore_cache {
             for (n, key) in keys.iter().enumerate() {
                 if let Some((rootfs, made)) = self.recorded(key) {
