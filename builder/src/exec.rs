@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use routerpack_graph::{Digest, Platform, pb};
+use routerpack_graph::{Platform, pb};
 use routerpack_rootfs::{Index, Tree, scan};
 use routerpack_sandbox as sandbox;
 use sandbox::{Emulation, Isolation, Mount, Network, Scratch, Security, Source, Step, Streams};
@@ -24,6 +24,7 @@ use crate::{
     executor::{Executor, platform_of},
     request::{Request, Secret},
     rootfs::{Part, Rootfs},
+    strata::Name,
 };
 
 /// How many of a failed step's last lines the error repeats.
@@ -90,7 +91,7 @@ pub fn run(
     exec: &pb::ExecOp,
     inputs: &[Rootfs],
     task: &Task,
-    name: Digest,
+    name: &Name,
 ) -> Result<Rootfs, Cause> {
     let meta = exec.meta.as_ref().ok_or_else(|| Cause::Unsupported("the step has no command".into()))?;
     let cache = executor.strata().cache();
