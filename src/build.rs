@@ -34,6 +34,7 @@ use crate::{
     progress::{Mode, Progress},
     resolver::SourceResolver,
     router::Router,
+    share,
     slim::Passes,
 };
 
@@ -141,7 +142,11 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
         return Ok(ExitCode::SUCCESS);
     }
 
+    let wanted = &lowered.platform;
+    let caches = share::open(&args.cache_from, &builder.registry, &config, wanted, &progress);
     let request = Request {
+        caches,
+        share: !args.cache_to.is_empty(),
         locals: resolver.locals,
         stores: resolver.stores,
         secrets: flags.secrets,
@@ -177,9 +182,16 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
         progress: &progress,
         watch: &watch,
     };
+    let source_config = config;
     let config = ImageConfig { created: created(&lowered.config, &built), ..lowered.config.clone() };
     let rootfs = passes.apply(&built.rootfs, &config, epoch, &strata, &progress, &watch)?;
     let summary = packing.pack(&rootfs, &config, &lowered.platform)?;
+    for to in &args.cache_to {
+        // The image is made: that others can't have what it was made of is no failure.
+        if let Err(failure) = share::write(to, &built, &strata, &lowered.platform, &source_config) {
+            progress.line(&format!("warning: --cache-to: {failure}"));
+        }
+    }
     if args.result.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }

@@ -39,6 +39,7 @@ mod recipe;
 mod resolver;
 mod router;
 mod run;
+mod share;
 mod size;
 mod slim;
 mod source;
