@@ -68,7 +68,8 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
     let progress = Arc::new(Progress::new(if args.result.quiet { Mode::Quiet } else { args.result.progress }));
 
     let cache = Arc::new(Cache::open(&machine::cache_dir(cli)?).map_err(Failure::new)?);
-    let config = machine::sources(cache.dir(), &args.result.insecure_registry);
+    let limit = machine::cache_limit(cli, cache.dir())?;
+    let config = machine::cached_sources(&cache, &args.result.insecure_registry);
     let registry = machine::registry(&config)?;
     let pull = if args.result.pull { PullPolicy::Always } else { PullPolicy::Missing };
     let host = machine::host(&cache);
@@ -182,7 +183,7 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
     if args.result.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }
-    durable::later(&cache);
+    durable::later(&cache, limit);
     Ok(ExitCode::SUCCESS)
 }
 

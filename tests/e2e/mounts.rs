@@ -165,7 +165,7 @@ fn a_locked_cache_is_waited_for() {
     std::thread::sleep(Duration::from_millis(500));
     child.kill().unwrap();
     finish(&killed, child);
-    finish(&next.0, next.1).success();
+    finish(&next.0, next.1).success().says(&["waits for the cache //c, which another step or build has locked"]);
 }
 
 #[test]
