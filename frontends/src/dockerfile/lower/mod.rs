@@ -210,7 +210,7 @@ impl Job<'_> {
             let stage = &plan.stages[*index];
             if let (true, Some(found)) = (resolution.is_image(), resolution.image.platform()) {
                 let (name, wanted) = (&stage.base_name, &resolution.platform);
-                from::found(&mut notes.lint.borrow_mut(), &stage.place(), name, wanted, &found);
+                from::found(&mut notes.lint.borrow_mut(), &stage.place().at(stage.base_span), name, wanted, &found);
             }
         }
         let map = SourceMap {

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use routerpack_graph::source::Image;
 use routerpack_graph::{Constraints, ImageConfig, Output, SourceLocation, SourceMap, pb};
 
-use super::super::ast::Dockerfile;
-use super::super::expand::{Environment, Expander, Expansion, Quotes};
+use super::super::ast::{Dockerfile, Word};
+use super::super::expand::{self, Environment, Expander, Expansion, Quotes};
 use super::super::instruction::Command;
 use super::super::lint::instruction::{self as rules, Once};
 use super::super::lint::{Lint, Place, router};
 use super::super::span::{LineRange, Span};
 use super::bases::Resolutions;
 use super::contexts;
-use super::error::{Fault, LowerError};
+use super::error::{Fault, LowerError, MAX_FAULTS};
 use super::options::{DEFAULT_PATH, Options};
 use super::outline::Captured;
 use super::plan::{Base, Plan, Step};
@@ -71,6 +71,8 @@ pub(super) struct Walk<'a> {
     pub context: Option<Output>,
     /// The bytes of all history lines.
     written: usize,
+    /// What is wrong so far.
+    faults: Vec<LowerError>,
 }
 
 /// The stage that is being lowered, besides its [`State`].
@@ -87,8 +89,14 @@ pub(super) struct Current {
 impl Pass<'_> {
     /// Lowers all stages that are needed; gives the target's state, and the paths that were used.
     pub(super) fn run(&self) -> Result<(State, Paths), LowerError> {
-        let mut walk =
-            Walk { pass: self, done: BTreeMap::new(), used: Paths::default(), context: self.context(), written: 0 };
+        let mut walk = Walk {
+            pass: self,
+            done: BTreeMap::new(),
+            used: Paths::default(),
+            context: self.context(),
+            written: 0,
+            faults: Vec::new(),
+        };
         let needed = (0..self.reachable.len()).filter(|index| self.reachable[*index]);
         // What isn't a stage of its own has no needs, and others need it.
         let (ready, own): (Vec<_>, Vec<_>) = needed.partition(|index| {
@@ -103,6 +111,7 @@ impl Pass<'_> {
             let state = walk.stage(index)?;
             walk.done.insert(index, state);
         }
+        LowerError::all(std::mem::take(&mut walk.faults))?;
         let target = self.plan.target;
         walk.used.add(self.owner(target), "/");
         let used = std::mem::take(&mut walk.used);
@@ -130,7 +139,7 @@ impl Pass<'_> {
         let steps = steps.flat_map(|index| &self.plan.stages[*index].steps);
         router::Target {
             from: self.plan.stages[self.plan.target].place(),
-            instructions: steps.map(|step| (step.place(), &step.instruction)).collect(),
+            instructions: steps.map(|step| (step.place(step.span), &step.instruction)).collect(),
             base: base.map(|resolution| router::Base {
                 from: stage.place(),
                 name: &stage.base_name,
@@ -262,7 +271,20 @@ impl Walk<'_> {
         let ignore_cache = pass.options.ignores_cache(&stage.name);
         let mut current = Current { index, label, titles, ignore_cache, has_cmd: false, once: Once::default() };
         for step in &stage.steps {
-            self.step(&mut state, &mut current, step)?;
+            let Err(fault) = self.step(&mut state, &mut current, step) else { continue };
+            if matches!(*fault.fault, Fault::TooLarge) {
+                return Err(fault);
+            }
+            let at = fault.span;
+            self.faults.push(fault);
+            if self.faults.len() == MAX_FAULTS {
+                self.faults.push(LowerError::new(at, Fault::TooMany).help("mend the first ones and try again"));
+                LowerError::all(std::mem::take(&mut self.faults))?;
+            }
+            // Without its variable, what follows would be called wrong for no reason.
+            if matches!(step.instruction.command, Command::Env(_) | Command::Arg(_)) {
+                break;
+            }
         }
         Ok(state)
     }
@@ -286,32 +308,31 @@ impl Walk<'_> {
     }
 
     /// A word with its variables and without its quotes.
-    pub(super) fn expand(&self, state: &State, step: &Step, text: &str) -> Result<String, LowerError> {
-        match self.pass.expander().expand(text, &state.env) {
+    pub(super) fn expand(&self, state: &State, step: &Step, word: &Word) -> Result<String, LowerError> {
+        match self.pass.expander().expand(&word.text, &state.env) {
             Ok(expansion) => {
-                self.undefined(state, step, &expansion);
+                self.undefined(state, step, word, &expansion);
                 Ok(expansion.text)
             }
-            Err(error) => Err(LowerError::new(step.span, Fault::Expand(error))),
+            Err(error) => Err(step.expand_error(word, error)),
         }
     }
 
-    /// Lets lint look at a step; in the first walk only.
-    pub(super) fn lint(&self, step: &Step, rule: impl FnOnce(&mut Lint, &Place)) {
+    /// Lets lint look at some bytes of a step; in the first walk only.
+    pub(super) fn lint(&self, step: &Step, at: Span, rule: impl FnOnce(&mut Lint, &Place)) {
         if let Some(notes) = self.pass.notes {
-            rule(&mut notes.lint.borrow_mut(), &step.place());
+            rule(&mut notes.lint.borrow_mut(), &step.place(at));
         }
     }
 
     /// Lets lint look at the variables that a word asks for.
-    pub(super) fn undefined(&self, state: &State, step: &Step, expansion: &Expansion) {
-        if !expansion.unmatched.is_empty() {
-            let declared = |name: &str| state.args.iter().any(|(declared, _)| declared == name);
-            let unset = &expansion.unmatched;
-            self.lint(step, |lint, place| {
-                let known: Vec<&str> = state.env.names().collect();
-                rules::undefined(lint, place, unset, declared, known.iter().copied());
-            });
+    pub(super) fn undefined(&self, state: &State, step: &Step, word: &Word, expansion: &Expansion) {
+        for name in &expansion.unmatched {
+            if state.args.iter().any(|(declared, _)| declared == name) {
+                continue;
+            }
+            let at = expand::reference(&word.text, name).map_or(word.span, |range| word.part(range));
+            self.lint(step, at, |lint, place| rules::undefined(lint, place, name, state.env.names()));
         }
     }
 

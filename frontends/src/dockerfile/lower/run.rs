@@ -6,6 +6,8 @@ use routerpack_graph::exec::{
 use routerpack_graph::file::{Action, FileOp, Id, Owner as FileOwner};
 use routerpack_graph::{Constraints, Output, pb};
 
+use super::super::ast::Word;
+use super::super::diagnostic::Diagnostic;
 use super::super::expand::Environment;
 use super::super::heredoc::redirection;
 use super::super::instruction::{self, Run};
@@ -30,7 +32,8 @@ impl Walk<'_> {
         run: &Run,
     ) -> Result<(), LowerError> {
         if !run.devices.is_empty() {
-            return Err(LowerError::new(step.span, Fault::Device).help("remove --device"));
+            let at = run.device_span.map_or(step.span, |span| step.within(span));
+            return Err(LowerError::new(at, Fault::Device).help("remove --device"));
         }
         let options = self.pass.options;
         // A command may read any file of what it starts from.
@@ -64,18 +67,19 @@ impl Walk<'_> {
         for (index, word) in run.mounts.iter().enumerate() {
             let mount = Mount::parse(&word.text, |text| {
                 let expansion = self.pass.expander().expand(text, &state.env)?;
-                self.undefined(state, step, &expansion);
+                self.undefined(state, step, word, &expansion);
                 Ok(expansion.text)
             });
             let mount = mount.map_err(|error| {
-                let help = error.suggestion().map(|near| format!("did you mean {near}?"));
-                LowerError { help, ..LowerError::new(step.span, Fault::Mount(error.to_string())) }
+                let Diagnostic { span, message, help, replacement, .. } = error.diagnostic(word);
+                let error = LowerError::new(step.within(span), Fault::Mount(message));
+                LowerError { help, replacement, ..error }
             })?;
             if let (MountKind::Secret, Some(name)) = (mount.kind, &mount.env) {
                 shown.set(name, "****");
             }
             let source = step.sources.get(index).copied().flatten();
-            self.mount(&mut exec, state, step, mount, source)?;
+            self.mount(&mut exec, state, step, mount, (word, source))?;
         }
         self.capture_mounts(current, step, &exec);
         if options.shm_size > 0 {
@@ -98,7 +102,7 @@ impl Walk<'_> {
         let Some(notes) = self.pass.notes else { return };
         let needed = |name: &str, optional: bool| {
             let name = if name.is_empty() { "default" } else { name }.to_string();
-            Needed { name, required: !optional, lines: step.place().lines }
+            Needed { name, required: !optional, lines: step.place(step.span).lines }
         };
         let mut captured = notes.captured.borrow_mut();
         let secrets = exec.secrets.iter().map(|secret| needed(&secret.id, secret.optional));
@@ -142,22 +146,24 @@ impl Walk<'_> {
         Ok(Script { words: vec![path::clean(&format!("{SCRIPTS}{}", first.name))], mount: Some(mount), summary })
     }
 
-    /// Adds one mount to a command. `source` is the stage that it is of.
+    /// Adds one mount to a command, with the word that asks for it and the stage that it is of.
     fn mount(
         &mut self,
         exec: &mut Exec,
         state: &State,
         step: &Step,
         mount: Mount,
-        source: Option<usize>,
+        (word, source): (&Word, Option<usize>),
     ) -> Result<(), LowerError> {
-        let fail = |text: String| LowerError::new(step.span, Fault::Mount(text));
+        let fail = |text: String| LowerError::new(step.within(word.span), Fault::Mount(text));
         match mount.kind {
             MountKind::Secret => {
                 exec.secrets.push(secret(mount));
                 return Ok(());
             }
-            MountKind::Ssh if !mount.source.is_empty() => return Err(fail("ssh does not support source".into())),
+            MountKind::Ssh if !mount.source.is_empty() => {
+                return Err(fail("ssh does not support source".into()).help("write id= in place of source="));
+            }
             MountKind::Ssh => {
                 exec.ssh.push(ssh(mount));
                 return Ok(());
@@ -177,7 +183,7 @@ impl Walk<'_> {
                 }
                 None => {
                     let fault = Fault::MountFromLater { from: mount.from, target: mount.target };
-                    return Err(LowerError::new(step.span, fault).help("move that stage before this one"));
+                    return Err(LowerError::new(step.source_span(index), fault).help("move that stage before this one"));
                 }
             },
             (MountKind::Bind, None) => {
