@@ -2,6 +2,7 @@
 
 mod args;
 mod bake;
+mod blame;
 mod build;
 mod call;
 mod cat;
@@ -16,7 +17,6 @@ mod diff;
 mod doctor;
 mod durable;
 mod emulators;
-mod excerpt;
 mod explain;
 mod failure;
 mod fetcher;
@@ -27,6 +27,7 @@ mod lint;
 mod load;
 mod ls;
 mod machine;
+mod notice;
 mod outline;
 mod output;
 mod pack;
@@ -39,6 +40,7 @@ mod size;
 mod slim;
 mod source;
 mod template;
+mod told;
 mod verdict;
 
 use std::process::ExitCode;

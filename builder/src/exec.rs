@@ -17,7 +17,7 @@ use sandbox::{Emulation, Isolation, Mount, Network, Scratch, Security, Source, S
 
 use crate::{
     cache_mounts::{self, CacheMount},
-    error::Cause,
+    error::{Cause, Withheld},
     events::Task,
     executor::{Executor, platform_of},
     request::Secret,
@@ -111,18 +111,14 @@ pub fn run(
         pb::NetMode::None => Network::None,
         pb::NetMode::Host if executor.request.allow_host_network => Network::Host,
         pb::NetMode::Host => {
-            return Err(Cause::Unsupported(
-                "the step asks for --network=host, which is not allowed\n  allow it with --allow network.host".into(),
-            ));
+            return Err(Cause::Withheld(Withheld::HostNetwork));
         }
     };
     step.security = match exec.security() {
         pb::SecurityMode::Sandbox => Security::Sandbox,
         pb::SecurityMode::Insecure if executor.request.allow_insecure => Security::Insecure,
         pb::SecurityMode::Insecure => {
-            return Err(Cause::Unsupported(
-                "the step asks for --security=insecure, which is not allowed\n  allow it with --allow security.insecure".into(),
-            ));
+            return Err(Cause::Withheld(Withheld::Insecure));
         }
     };
     held.caches = take_caches(executor, exec, inputs)?;
@@ -266,9 +262,7 @@ fn lower_mount(
                 Some(path) => Source::Socket { path: path.clone() },
                 None if opt.optional => return Ok(None),
                 None => {
-                    return Err(Cause::Unsupported(format!(
-                        "the step needs the ssh agent `{id}`\n  hand it over with --ssh {id}"
-                    )));
+                    return Err(Cause::Withheld(Withheld::Agent(id.into())));
                 }
             }
         }
@@ -351,7 +345,7 @@ pub fn read_secret(executor: &Executor, id: &str) -> Result<Option<Vec<u8>>, Cau
 }
 
 fn no_secret(id: &str) -> Cause {
-    Cause::Unsupported(format!("the step requires the secret `{id}`\n  hand it over with --secret id={id},src=FILE"))
+    Cause::Withheld(Withheld::Secret(id.into()))
 }
 
 fn proxy_env(proxy: &pb::ProxyEnv) -> Vec<String> {

@@ -15,7 +15,7 @@ use crate::{progress::Mode, slim::Slim};
 use check::CHECK_CODES;
 use image::SIZE_JSON;
 
-pub use build::{BuildArgs, GraphArgs, GraphFormat, OnFailure};
+pub use build::{BuildArgs, BuildCommand, GraphArgs, GraphFormat, OnFailure};
 pub use check::{CheckArgs, DevicesArgs, DiagnoseArgs, ExplainArgs, ReportFormat};
 pub use image::{
     CatArgs, CommitArgs, ConvertArgs, CpArgs, DiffArgs, HistoryArgs, InspectArgs, LsArgs, RunArgs, SizeArgs,
@@ -46,7 +46,7 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build an image from a Dockerfile and write it as an archive
-    Build(Box<BuildArgs>),
+    Build(Box<BuildCommand>),
     /// Show what a build would execute: its graph (LLB), and build nothing
     Graph(Box<GraphArgs>),
     /// Make any image into an archive that a router imports, without a Dockerfile

@@ -9,6 +9,7 @@ mod cache;
 mod check;
 mod contexts;
 mod convert;
+mod diagnostics;
 mod fallbacks;
 mod graph;
 mod hostile;
