@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn the_last_pattern_that_has_a_say_decides() {
         let text = "# no\r\n*.log\r\n!keep.log\r\n\r\ndir\r\n!dir/back\r\n";
-        let source = Source { file: ".dockerignore".into(), text: text.into() };
+        let source = Source { file: ".dockerignore".into(), text: text.into(), origin: None };
         for (path, expected) in [
             ("a.log", Some("*.log")),
             ("keep.log", None),

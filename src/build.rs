@@ -18,7 +18,7 @@ use routerpack_sources::PullPolicy;
 use routerpack_targets::profile::Profile;
 
 use crate::{
-    args::{BuildArgs, BuildCommand, Cli, GraphArgs, GraphFormat, Network, OnFailure, ReportFormat},
+    args::{Allow, BuildArgs, BuildCommand, Cli, GraphArgs, GraphFormat, Network, OnFailure, ReportFormat},
     blame::Scene,
     call::{self, Call, Linting, Method},
     context::{self, Kinds, Opened, Opener, Source},
@@ -71,7 +71,7 @@ fn agree(args: &BuildArgs) -> Result<(), Failure> {
     }
     let Call { method, json, .. } = args.call;
     match method {
-        Method::Outline | Method::Targets => Err(Failure::usage(
+        Method::Outline | Method::Targets | Method::Describe => Err(Failure::usage(
             "--format is about errors and warnings; what --call lists comes as JSON with --call=METHOD,format=json",
         )),
         _ if json => Err(Failure::usage("--call=…,format=json is BuildKit's JSON, --format another one: choose one")),
@@ -99,7 +99,7 @@ fn run(
     let kind = Kinds::of(&args.context)?;
     let name = kind.base_name();
     let output = Output::parse(args.result.output.as_deref(), &name).map_err(Failure::usage)?;
-    let mut flags = Flags::read(args)?;
+    let flags = Flags::read(args)?;
     let passes = Passes::new(&args.result.slim, args.result.layers)?;
     if args.result.router.device.as_deref() == Some("-") && context::takes_stdin(args) {
         return Err(Failure::usage(
@@ -153,13 +153,6 @@ fn run(
              base images are kept in the archive all the same\n  more ids: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
         );
     }
-    if arg(EPOCH) == "context" {
-        let newest = opened.newest.ok_or_else(|| {
-            Failure::usage("SOURCE_DATE_EPOCH=context: the context is no repository and no archive, so it has no date")
-        })?;
-        flags.build_args.insert(EPOCH.into(), newest.to_string());
-    }
-    let epoch = pack::epoch(flags.build_args.get(EPOCH))?;
     let options = options(args, &flags, &opened, &resolver, &builder.host.platform, platform);
     let excludes = if let Context::Local { exclude, .. } = &opened.context { exclude.as_slice() } else { &[] };
     let method = if args.check { Method::Check } else { args.call.method };
@@ -193,12 +186,13 @@ fn run(
         ssh: flags.ssh,
         pull,
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, |n| n.get()).max(2)),
-        allow_host_network: args.network == Network::Host || args.allow.iter().any(|a| a == "network.host"),
-        allow_insecure: args.allow.iter().any(|a| a == "security.insecure"),
+        allow_host_network: args.network == Network::Host || args.allow.contains(&Allow::NetworkHost),
+        allow_insecure: args.allow.contains(&Allow::SecurityInsecure),
         on_failure: args.on_failure.map(|OnFailure::Shell| shell(progress.clone())),
         interrupt: watch.interrupt.clone(),
         ..Request::new(lowered.definition.clone())
     };
+    let epoch = lowered.epoch;
     let built = builder.build(&request).map_err(|error| {
         let scene = Scene {
             source: &opened.source,

@@ -333,7 +333,7 @@ mod tests {
     use super::*;
 
     fn notice(text: &str, marked: &str) -> Notice {
-        let source = Source { file: "Dockerfile".into(), text: text.into() };
+        let source = Source { file: "Dockerfile".into(), text: text.into(), origin: None };
         let start = text.rfind(marked).unwrap();
         let diagnostic = Diagnostic::error(Span::new(start, start + marked.len()), "wrong").help("mend it");
         Notice::of(SYNTAX, &source, &diagnostic)
@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn lines_are_found_by_number() {
-        let source = Source { file: "f".into(), text: "a\n  b c \r\nd".into() };
+        let source = Source { file: "f".into(), text: "a\n  b c \r\nd".into(), origin: None };
         for (number, text) in [(1, "a"), (2, "b c"), (3, "d"), (9, "")] {
             let spot = Spot::line(&source, number);
             assert_eq!(&spot.text[spot.range], text);

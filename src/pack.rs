@@ -199,7 +199,7 @@ pub fn changed(
     output: &Output,
     tags: &[String],
 ) -> Result<ExitCode, Failure> {
-    let epoch = epoch(None)?;
+    let epoch = epoch()?;
     opener.strata.tree(&rootfs).map_err(Failure::new)?;
     let tags = source.names(tags);
     let packing = Packing {
@@ -220,10 +220,9 @@ pub fn changed(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The limit of all times in the output, in seconds since 1970: the given text, or the environment's
-/// `SOURCE_DATE_EPOCH`.
-pub fn epoch(given: Option<&String>) -> Result<Option<i64>, Failure> {
-    let text = given.cloned().or_else(|| machine::variable("SOURCE_DATE_EPOCH"));
+/// The limit of all times in the output, in seconds since 1970: the environment's `SOURCE_DATE_EPOCH`.
+pub fn epoch() -> Result<Option<i64>, Failure> {
+    let text = machine::variable("SOURCE_DATE_EPOCH");
     let parse = |text: String| {
         text.parse().map_err(|_| Failure::usage(format!("SOURCE_DATE_EPOCH: `{text}` is no number of seconds")))
     };

@@ -185,6 +185,11 @@ impl Cache {
         FileLock::try_take(&self.lock_file(name))
     }
 
+    /// A share of the lock of this name, unless somebody holds it alone.
+    pub fn try_share(&self, name: &str) -> io::Result<Option<FileLock>> {
+        FileLock::try_share(&self.lock_file(name))
+    }
+
     fn lock_file(&self, name: &str) -> PathBuf {
         debug_assert!(!name.contains('/'));
         self.dir.join("locks").join(name)

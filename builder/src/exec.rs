@@ -16,11 +16,12 @@ use routerpack_sandbox as sandbox;
 use sandbox::{Emulation, Isolation, Mount, Network, Scratch, Security, Source, Step, Streams};
 
 use crate::{
+    agent::LentAgent,
     cache_mounts::{self, CacheMount},
     error::{Cause, Withheld},
     events::Task,
     executor::{Executor, platform_of},
-    request::Secret,
+    request::{Request, Secret},
     rootfs::{Part, Rootfs},
 };
 
@@ -42,11 +43,26 @@ pub fn facts(executor: &Executor, op: &pb::Op) -> Result<String, Cause> {
     Ok(format!("emulation={how}\nowners={}\n", executor.strata().can_chown()))
 }
 
+/// Whether a step may have the privileges that it asks for. Asked before anything runs or is taken from the cache, as
+/// in BuildKit (`solver/llbsolver/vertex.go`, `ValidateEntitlements`): what was made when it was allowed is no way
+/// around.
+pub fn entitled(request: &Request, exec: &pb::ExecOp) -> Result<(), Cause> {
+    let wanted = [
+        (exec.network() == pb::NetMode::Host, request.allow_host_network, Withheld::HostNetwork),
+        (exec.security() == pb::SecurityMode::Insecure, request.allow_insecure, Withheld::Insecure),
+    ];
+    match wanted.into_iter().find(|(asks, allowed, _)| *asks && !allowed) {
+        None => Ok(()),
+        Some((.., lack)) => Err(Cause::Withheld(lack)),
+    }
+}
+
 /// Everything that must live as long as the step.
 #[derive(Default)]
 struct Held {
     /// By the caches' ids and beginnings.
     caches: BTreeMap<(String, String), CacheMount>,
+    agents: Vec<LentAgent>,
     /// Directories under the cache's tmp.
     temps: Vec<PathBuf>,
 }
@@ -109,17 +125,11 @@ pub fn run(
     step.network = match exec.network() {
         pb::NetMode::Unset => Network::Default,
         pb::NetMode::None => Network::None,
-        pb::NetMode::Host if executor.request.allow_host_network => Network::Host,
-        pb::NetMode::Host => {
-            return Err(Cause::Withheld(Withheld::HostNetwork));
-        }
+        pb::NetMode::Host => Network::Host,
     };
     step.security = match exec.security() {
         pb::SecurityMode::Sandbox => Security::Sandbox,
-        pb::SecurityMode::Insecure if executor.request.allow_insecure => Security::Insecure,
-        pb::SecurityMode::Insecure => {
-            return Err(Cause::Withheld(Withheld::Insecure));
-        }
+        pb::SecurityMode::Insecure => Security::Insecure,
     };
     held.caches = take_caches(executor, exec, inputs)?;
     for mount in exec.mounts.iter().filter(|m| m.dest != "/") {
@@ -239,7 +249,7 @@ fn lower_mount(
         }
         pb::MountType::Cache => {
             let opt = mount.cache_opt.clone().unwrap_or_default();
-            let key = (opt.id.clone(), beginning(input_of(executor, mount, inputs)?.as_ref()));
+            let key = (opt.id.clone(), beginning(input_of(executor, mount, inputs)?.as_ref(), &mount.selector));
             let taken = held.caches.get(&key).ok_or_else(|| Cause::Unsupported(format!("no cache {}", opt.id)))?;
             Source::Bind { path: taken.dir.clone(), subpath: String::new() }
         }
@@ -259,7 +269,7 @@ fn lower_mount(
             let opt = mount.ssh_opt.clone().unwrap_or_default();
             let id = if opt.id.is_empty() { "default" } else { &opt.id };
             match executor.request.ssh.get(id) {
-                Some(path) => Source::Socket { path: path.clone() },
+                Some(agent) => Source::Socket { path: lend(executor, id, agent, &opt, held)? },
                 None if opt.optional => return Ok(None),
                 None => {
                     return Err(Cause::Withheld(Withheld::Agent(id.into())));
@@ -268,6 +278,25 @@ fn lower_mount(
         }
     };
     Ok(Some(Mount { target: mount.dest.clone(), source, readonly: mount.readonly }))
+}
+
+/// The socket by which a step reaches an agent.
+fn lend(executor: &Executor, id: &str, agent: &Path, opt: &pb::SshOpt, held: &mut Held) -> Result<PathBuf, Cause> {
+    let owner = (opt.uid, opt.gid);
+    let can_chown = executor.strata().can_chown();
+    if !can_chown && owner != (0, 0) {
+        return Err(Cause::Unsupported(format!(
+            "the ssh agent `{id}` can't belong to {}:{}: this build has root's ids only\n  leave uid= and gid= out",
+            owner.0, owner.1
+        )));
+    }
+    let temp = executor.strata().cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
+    held.temps.push(temp.clone());
+    let lent = LentAgent::new(agent, &temp, opt.mode, can_chown.then_some(owner));
+    let lent = lent.map_err(Cause::io(format!("reach the ssh agent `{id}` at {}", agent.display())))?;
+    let path = lent.path.clone();
+    held.agents.push(lent);
+    Ok(path)
 }
 
 /// The caches that a step mounts, each once however many places it is mounted at. In the order of their ids: two
@@ -281,24 +310,28 @@ fn take_caches(
     for mount in &exec.mounts {
         if let (pb::MountType::Cache, Some(opt)) = (mount.mount_type(), &mount.cache_opt) {
             let input = input_of(executor, mount, inputs)?;
-            let key = (opt.id.clone(), beginning(input.as_ref()));
+            let key = (opt.id.clone(), beginning(input.as_ref(), &mount.selector));
             wanted.entry(key).or_insert((mount, opt.sharing(), input));
         }
     }
     let mut taken = BTreeMap::new();
     for ((id, base), (mount, sharing, input)) in wanted {
         let seed = |to: &Path| seed_cache(executor, input.as_ref(), &mount.selector, to);
-        let cache = cache_mounts::take(executor.strata().cache(), &id, &base, sharing, &seed)
-            .map_err(Cause::io(format!("take the cache {id}")))?;
+        let stop = || executor.request.interrupt.is_raised();
+        let cache = cache_mounts::take(executor.strata().cache(), &id, &base, sharing, &stop, &seed);
+        let cache = cache.map_err(|error| match error.kind() {
+            std::io::ErrorKind::Interrupted => Cause::Interrupted,
+            _ => Cause::io(format!("take the cache {id}"))(error),
+        })?;
         taken.insert((id, base), cache);
     }
     Ok(taken)
 }
 
 /// The name of what a cache begins with.
-fn beginning(input: Option<&Rootfs>) -> String {
-    let ids = input.and_then(Rootfs::ids).unwrap_or_default();
-    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+fn beginning(input: Option<&Rootfs>, selector: &str) -> String {
+    let Some(ids) = input.and_then(Rootfs::ids) else { return String::new() };
+    ids.iter().map(ToString::to_string).chain([selector.to_string()]).collect::<Vec<_>>().join("\n")
 }
 
 /// What a mount shows, or a cache begins with.

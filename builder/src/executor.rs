@@ -55,6 +55,12 @@ struct Record {
     made: u64,
 }
 
+/// A failure of a vertex.
+pub fn failed_at(node: &Node, cause: Cause) -> Error {
+    let vertex = Vertex { digest: node.digest.clone(), name: node.name() };
+    Error { vertex: Some(Box::new(vertex)), cause }
+}
+
 impl Work for Executor<'_> {
     type Output = Rootfs;
     type Error = Error;
@@ -63,10 +69,7 @@ impl Work for Executor<'_> {
         let node = &self.nodes[at];
         let task = Task::Vertex(node.digest.clone());
         let name = node.name();
-        let at_vertex = |cause| {
-            let vertex = Vertex { digest: node.digest.clone(), name: name.clone() };
-            Error { vertex: Some(Box::new(vertex)), cause }
-        };
+        let at_vertex = |cause| failed_at(node, cause);
         if self.request.interrupt.is_raised() {
             return Err(at_vertex(Cause::Interrupted));
         }

@@ -14,6 +14,7 @@ What to do: METHOD[,format=json][,ignorestatus=true]
   check    say what lint finds, in all stages or in what --target needs
   outline  list the arguments, secrets and agents that the target takes
   targets  list the stages
+  subrequests.describe  list these methods
 
 `check` ends with 1 where it found warnings or an error, and with 0 where it found nothing or only advice for routers. \
 JSON is BuildKit's.";
@@ -83,8 +84,8 @@ pub struct BuildArgs {
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     pub ulimit: Vec<String>,
     /// Allow a privilege that the Dockerfile asks for
-    #[arg(long, value_name = "network.host|security.insecure")]
-    pub allow: Vec<String>,
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PRIVILEGE")]
+    pub allow: Vec<Allow>,
     /// What to do when a RUN step fails: `shell` opens one in that step's sandbox
     #[arg(long, value_enum, value_name = "shell")]
     pub on_failure: Option<OnFailure>,
@@ -134,6 +135,17 @@ pub enum GraphFormat {
     Json,
     /// For Graphviz.
     Dot,
+}
+
+/// What `--allow` names (BuildKit's entitlements, `util/entitlements`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Allow {
+    /// RUN --network=host
+    #[value(name = "network.host")]
+    NetworkHost,
+    /// RUN --security=insecure
+    #[value(name = "security.insecure")]
+    SecurityInsecure,
 }
 
 /// What `--on-failure` names.

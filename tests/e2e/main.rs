@@ -3,18 +3,22 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adds;
 mod bad_input;
 mod build;
 mod cache;
 mod check;
 mod contexts;
 mod convert;
+mod copies;
 mod diagnostics;
+mod epoch;
 mod fallbacks;
 mod graph;
 mod hostile;
 mod kill;
 mod lint;
+mod mounts;
 mod outputs;
 mod platforms;
 mod recipe;
@@ -22,6 +26,7 @@ mod registry;
 mod run;
 mod size;
 mod slim;
+mod steps;
 mod users;
 mod verbs;
 mod verdict;

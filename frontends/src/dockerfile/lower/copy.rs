@@ -14,7 +14,7 @@ use super::super::instruction::{Add, Copy, Transfer};
 use super::super::lint::instruction as rules;
 use super::super::span::Span;
 use super::error::{Fault, LowerError};
-use super::git::GitReference;
+use super::git::{GitReference, percent_decoded};
 use super::pass::{Current, Walk};
 use super::path;
 use super::plan::Step;
@@ -182,7 +182,7 @@ impl Walk<'_> {
                 LowerError::new(at, fault).help(help)
             };
             let named = Constraints::default().named(&title).located(self.pass.location(&step.lines));
-            match remote(source, &copy).map_err(fail)? {
+            match remote(source, copy.keyword == "ADD", copy.keep_git_dir, &copy.checksum).map_err(fail)? {
                 Some(Remote::Git(git, checksum)) => {
                     let git = git.source(copy.keep_git_dir.or(git.keep_git_dir).unwrap_or(false), checksum);
                     act(Some(git.output(&named)), "/".into(), common.clone());
@@ -251,15 +251,19 @@ impl Walk<'_> {
 }
 
 /// A source that is fetched.
-enum Remote {
+pub(super) enum Remote {
     Git(GitReference, Option<String>),
     Http(Http),
 }
 
 /// `None`: the source is a path. Faults come with what to do.
-fn remote(source: &str, copy: &Expanded) -> Result<Option<Remote>, (Fault, String)> {
-    let is_add = copy.keyword == "ADD";
-    if let Some(parsed) = GitReference::parse(source, copy.keep_git_dir.is_some()) {
+pub(super) fn remote(
+    source: &str,
+    is_add: bool,
+    keep_git_dir: Option<bool>,
+    checksum: &str,
+) -> Result<Option<Remote>, (Fault, String)> {
+    if let Some(parsed) = GitReference::parse(source, keep_git_dir.is_some()) {
         let git = parsed.map_err(|reason| {
             let help = "write REPOSITORY[#REF[:DIRECTORY]], or the query ?ref=…&subdir=…&checksum=…";
             (Fault::Git { written: source.into(), reason }, help.into())
@@ -267,16 +271,16 @@ fn remote(source: &str, copy: &Expanded) -> Result<Option<Remote>, (Fault, Strin
         if !is_add {
             return Err((Fault::RemoteCopy("git ref"), "use ADD".into()));
         }
-        if let (Some(flag), Some(query)) = (copy.keep_git_dir, git.keep_git_dir)
+        if let (Some(flag), Some(query)) = (keep_git_dir, git.keep_git_dir)
             && flag != query
         {
             return Err((Fault::KeepGitDir, "say it once: with --keep-git-dir, or in the query".into()));
         }
-        if !copy.checksum.is_empty() && !git.checksum.is_empty() && copy.checksum != git.checksum {
+        if !checksum.is_empty() && !git.checksum.is_empty() && checksum != git.checksum {
             let help = "say it once: with --checksum, or in the query".into();
-            return Err((Fault::ChecksumMismatch(copy.checksum.clone(), git.checksum), help));
+            return Err((Fault::ChecksumMismatch(checksum.into(), git.checksum), help));
         }
-        let checksum = [&git.checksum, &copy.checksum].into_iter().find(|sum| !sum.is_empty()).cloned();
+        let checksum = [git.checksum.as_str(), checksum].into_iter().find(|sum| !sum.is_empty()).map(str::to_string);
         return Ok(Some(Remote::Git(git, checksum)));
     }
     if !is_url(source) {
@@ -285,17 +289,20 @@ fn remote(source: &str, copy: &Expanded) -> Result<Option<Remote>, (Fault, Strin
     if !is_add {
         return Err((Fault::RemoteCopy("URL"), "use ADD".into()));
     }
-    let checksum = match copy.checksum.as_str() {
+    let checksum = match checksum {
         "" => None,
         written => Some(Digest::parse(written).map_err(|source| {
             (Fault::Checksum { written: written.into(), source }, "write sha256: and 64 hex digits".to_string())
         })?),
     };
-    // The name that the file has below the destination: the last part of the URL's path.
+    // The name that the file has below the destination: the last part of the URL's path, decoded.
     let rest = source.split_once("://").map_or(source, |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let name = rest.split_once('/').map_or("", |(_, path)| path::base(path));
-    let name = if matches!(name, "" | "." | "/" | "..") { "__unnamed__" } else { name };
+    let path = percent_decoded(rest.split_once('/').map_or("", |(_, path)| path)).unwrap_or_default();
+    let name = match path::base(&path) {
+        "" | "." | "/" | ".." => "__unnamed__",
+        name => name,
+    };
     Ok(Some(Remote::Http(Http { checksum, filename: Some(name.into()), ..Http::new(source) })))
 }
 

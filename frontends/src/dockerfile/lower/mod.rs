@@ -13,6 +13,7 @@
 mod bases;
 mod contexts;
 mod copy;
+mod epoch;
 mod error;
 mod expose;
 mod git;
@@ -51,7 +52,7 @@ use contexts::ContextNames;
 use pass::{Notes, Pass};
 use plan::{Base, Plan};
 use state::{Paths, State};
-use variables::Variables;
+use variables::{Global, Variables};
 
 /// What a Dockerfile becomes.
 #[derive(Clone, Debug)]
@@ -145,7 +146,7 @@ pub fn outline(
     let notes = Notes::default();
     let settled = job.settle(&notes, false)?;
     job.pass(&settled, Some(&notes)).run()?;
-    Ok(outline::outline(file, options, &settled.plan, &settled.globals, &notes.captured.borrow()))
+    Ok(outline::outline(file, &settled.plan, &settled.globals, &settled.defined, &notes.captured.borrow()))
 }
 
 /// What is lowered.
@@ -161,9 +162,10 @@ struct Settled {
     plan: Plan,
     resolutions: Resolutions,
     reachable: Vec<bool>,
-    /// The arguments before the first FROM.
-    declared: Vec<String>,
     globals: Variables,
+    defined: BTreeMap<String, Global>,
+    /// What was asked for, with the time as a number.
+    options: Options,
     epoch: Option<i64>,
     map: Arc<SourceMap>,
 }
@@ -185,18 +187,19 @@ impl Job<'_> {
         let target = options.target.as_deref().unwrap_or(last);
         let automatic =
             variables::automatic(&options.build_platform, options.target_platform(), target, &options.build_args);
-        if let Ok(defaults) = variables::global(file, automatic.clone(), &BTreeMap::new()) {
+        if let Ok((defaults, _)) = variables::global(file, automatic.clone(), &BTreeMap::new()) {
             from::defaults(&mut notes.lint.borrow_mut(), file, &defaults);
         }
-        let globals = variables::global(file, automatic, &options.build_args)?;
+        let (mut globals, defined) = variables::global(file, automatic, &options.build_args)?;
         from::variables(&mut notes.lint.borrow_mut(), file, &globals);
-        let epoch = pass::epoch(file, options, &globals)?;
+        let mut options = options.clone();
+        let epoch = epoch::settle(file, &mut options, &mut globals, &names, resolver)?;
 
-        let mut plan = Plan::new(file, options, &names, &globals)?;
+        let mut plan = Plan::new(file, &options, &names, &globals)?;
         let mut resolutions = Resolutions::new();
         let reachable = loop {
             let reachable = if all { vec![true; plan.stages.len()] } else { plan.reachable() };
-            bases::resolve(&plan, &reachable, options, &names, resolver, &mut resolutions)?;
+            bases::resolve(&plan, &reachable, &options, &names, resolver, &mut resolutions)?;
             // Triggers may copy from stages and images that nobody needed before.
             let mut more = false;
             for index in (0..reachable.len()).filter(|index| reachable[*index]) {
@@ -225,15 +228,14 @@ impl Job<'_> {
             language: "Dockerfile".into(),
             data: source.as_bytes().to_vec(),
         };
-        let declared = file.global_definitions().map(|(_, definition)| definition.name.text.clone()).collect();
-        Ok(Settled { plan, resolutions, reachable, declared, globals, epoch, map: Arc::new(map) })
+        Ok(Settled { plan, resolutions, reachable, globals, defined, options, epoch, map: Arc::new(map) })
     }
 
     /// A walk; with notes, if it is the first one.
     fn pass<'s>(&'s self, settled: &'s Settled, notes: Option<&'s Notes>) -> Pass<'s> {
         Pass {
             file: self.file,
-            options: self.options,
+            options: &settled.options,
             plan: &settled.plan,
             resolutions: &settled.resolutions,
             reachable: &settled.reachable,
@@ -267,7 +269,7 @@ fn unused_args(settled: &Settled, options: &Options) -> Vec<(String, Option<Stri
             Command::Arg(definitions) => definitions.as_slice(),
             _ => &[],
         });
-    let declared = settled.declared.iter().map(String::as_str);
+    let declared = settled.defined.keys().map(String::as_str);
     let known: BTreeSet<&str> = definitions.map(|d| d.name.as_str()).chain(declared).chain(globals.names()).collect();
     let has_meaning = |name: &str| {
         name.starts_with("BUILDKIT_") || name == "SOURCE_DATE_EPOCH" || name.to_ascii_lowercase().ends_with("_proxy")

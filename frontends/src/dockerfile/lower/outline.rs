@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::ast::Dockerfile;
-use super::super::expand::{Environment, Expander};
+use super::super::ast::{Dockerfile, Instruction};
+use super::super::expand::Expander;
+use super::super::instruction::ArgDefinition;
 use super::super::span::LineRange;
-use super::options::Options;
 use super::plan::{Base, Plan};
-use super::variables::Variables;
+use super::variables::{Global, Variables};
 
 /// The parameters of a target, each list in the file's order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,9 +60,9 @@ pub(super) struct Captured {
 /// Reads the outline off a finished walk.
 pub(super) fn outline(
     file: &Dockerfile,
-    options: &Options,
     plan: &Plan,
     globals: &Variables,
+    defined: &BTreeMap<String, Global>,
     captured: &Captured,
 ) -> Outline {
     let stages = in_order(plan);
@@ -71,7 +71,7 @@ pub(super) fn outline(
         outline.name = stage.name().unwrap_or_default().to_string();
         outline.description = stage.description().unwrap_or_default().to_string();
     }
-    let defined = Globals::new(file, options, globals);
+    let defined = Globals::new(file, defined);
     let mut seen = BTreeSet::new();
     for index in &stages {
         for argument in defined.used_by(file, plan, globals, captured, *index) {
@@ -113,21 +113,17 @@ fn collected(stages: &[usize], found: &BTreeMap<usize, Vec<Needed>>) -> Vec<Need
 struct Globals(BTreeMap<String, (Argument, BTreeSet<String>)>);
 
 impl Globals {
-    fn new(file: &Dockerfile, options: &Options, globals: &Variables) -> Self {
-        let define = |(instruction, definition): (
-            &super::super::ast::Instruction,
-            &super::super::instruction::ArgDefinition,
-        )| {
+    fn new(file: &Dockerfile, globals: &BTreeMap<String, Global>) -> Self {
+        let define = |(instruction, definition): (&Instruction, &ArgDefinition)| {
             let name = definition.name.text.clone();
-            let default = definition.value.as_ref().filter(|_| !options.build_args.contains_key(&name));
-            let expansion = default.and_then(|word| Expander::new(file.escape).expand(&word.text, globals).ok());
+            let global = globals.get(&name).cloned().unwrap_or_default();
             let argument = Argument {
                 description: instruction.description(&name).unwrap_or_default().to_string(),
-                value: globals.get(&name).unwrap_or_default().to_string(),
+                value: global.value,
                 lines: instruction.lines,
                 name: name.clone(),
             };
-            (name, (argument, expansion.map(|expansion| expansion.matched).unwrap_or_default()))
+            (name, (argument, global.uses))
         };
         Self(file.global_definitions().map(define).collect())
     }

@@ -363,22 +363,6 @@ impl Walk<'_> {
     }
 }
 
-/// `SOURCE_DATE_EPOCH`, from the build arguments or from an ARG before the first FROM.
-pub(super) fn epoch(file: &Dockerfile, options: &Options, globals: &Variables) -> Result<Option<i64>, LowerError> {
-    const NAME: &str = "SOURCE_DATE_EPOCH";
-    let value = options.build_args.get(NAME).map(String::as_str).or_else(|| globals.get(NAME)).unwrap_or_default();
-    if value.is_empty() {
-        return Ok(None);
-    }
-    let seconds = value.parse().ok().filter(|seconds| jiff::Timestamp::from_second(*seconds).is_ok());
-    let definition = file.global_definitions().find(|(_, definition)| definition.name.as_str() == NAME);
-    let span = definition.map_or(file.stages[0].instruction.span, |(instruction, _)| instruction.span);
-    seconds.map(Some).ok_or_else(|| {
-        let error = LowerError::new(span, Fault::Epoch(value.into()));
-        error.help("give it as whole seconds since 1970; the date of a context is taken with --build-arg SOURCE_DATE_EPOCH=context only")
-    })
-}
-
 /// The time as an image config has it.
 fn created(epoch: Option<i64>) -> Option<String> {
     epoch.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()).map(|time| time.to_string())

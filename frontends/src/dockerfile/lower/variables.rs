@@ -1,6 +1,6 @@
 //! Variables in the order in which they were set, and where ARGs get their values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use routerpack_graph::Platform;
 
@@ -14,8 +14,12 @@ pub(in crate::dockerfile) struct Variables(Vec<(String, String)>);
 
 impl Variables {
     pub(super) fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.0.retain(|(n, _)| n != name);
+        self.remove(name);
         self.0.push((name.to_string(), value.into()));
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.retain(|(n, _)| n != name);
     }
 
     pub(in crate::dockerfile) fn names(&self) -> impl Iterator<Item = &str> {
@@ -71,25 +75,49 @@ pub(super) fn automatic(
     variables
 }
 
-/// The automatic arguments and those defined before the first FROM, each of which sees the ones before.
+/// An argument of global scope, as its last definition has it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Global {
+    /// Empty where that one gives none.
+    pub value: String,
+    /// The arguments that its default uses; those of former definitions with it, if it uses itself.
+    pub uses: BTreeSet<String>,
+}
+
+/// The automatic arguments and those defined before the first FROM, each of which sees the ones before (BuildKit
+/// `dockerfile2llb/convert.go`, `buildMetaArgs`).
 pub(super) fn global(
     file: &Dockerfile,
     automatic: Variables,
     build_args: &BTreeMap<String, String>,
-) -> Result<Variables, LowerError> {
+) -> Result<(Variables, BTreeMap<String, Global>), LowerError> {
     let expander = Expander::new(file.escape);
     let mut variables = automatic;
+    let mut globals = BTreeMap::<String, Global>::new();
     for (instruction, definition) in file.global_definitions() {
         let name = definition.name.as_str();
+        let mut global = Global::default();
         let value = match (build_args.get(name), &definition.value) {
-            (Some(value), _) => value.clone(),
+            (Some(value), _) => Some(value.clone()),
             (None, Some(word)) => match expander.expand(&word.text, &variables) {
-                Ok(expansion) => expansion.text,
+                Ok(expansion) => {
+                    global.uses = expansion.matched;
+                    if global.uses.remove(name)
+                        && let Some(former) = globals.get(name)
+                    {
+                        global.uses.extend(former.uses.iter().cloned());
+                    }
+                    Some(expansion.text)
+                }
                 Err(error) => return Err(LowerError::new(instruction.span, Fault::Expand(error))),
             },
-            (None, None) => continue,
+            (None, None) => None,
         };
-        variables.set(name, value);
+        if let Some(value) = value {
+            variables.set(name, value.as_str());
+            global.value = value;
+        }
+        globals.insert(name.to_string(), global);
     }
-    Ok(variables)
+    Ok((variables, globals))
 }

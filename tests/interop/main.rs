@@ -2,7 +2,7 @@
 //! out of the same Dockerfile.
 //!
 //! Foreign images need emulators registered on the machine, so these tests aren't part of a plain `cargo test`:
-//! `scripts/test` runs them as its second phase, `cargo test --test peers` by themselves.
+//! `scripts/test` runs them as its second phase, `cargo test --test interop` by themselves.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -24,7 +24,7 @@ const RUN_HERE: [(&str, &str); 2] = [("linux/amd64", "x86_64"), ("linux/arm64", 
 
 /// The test image's context.
 fn image() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/image")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/image")
 }
 
 /// Builds the test image with routerpack as output type `kind`; returns where the archive is.
