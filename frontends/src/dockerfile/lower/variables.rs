@@ -6,7 +6,7 @@ use routerpack_graph::Platform;
 
 use super::super::ast::Dockerfile;
 use super::super::expand::{Environment, Expander};
-use super::error::{Fault, LowerError};
+use super::error::LowerError;
 
 /// Names and values; a name that is set anew moves to the end, as in BuildKit's `EnvList`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,7 +94,7 @@ pub(super) fn global(
     let expander = Expander::new(file.escape);
     let mut variables = automatic;
     let mut globals = BTreeMap::<String, Global>::new();
-    for (instruction, definition) in file.global_definitions() {
+    for (_, definition) in file.global_definitions() {
         let name = definition.name.as_str();
         let mut global = Global::default();
         let value = match (build_args.get(name), &definition.value) {
@@ -109,7 +109,7 @@ pub(super) fn global(
                     }
                     Some(expansion.text)
                 }
-                Err(error) => return Err(LowerError::new(instruction.span, Fault::Expand(error))),
+                Err(error) => return Err(LowerError::expand(word, error)),
             },
             (None, None) => None,
         };
