@@ -12,12 +12,14 @@ use routerpack_builder::{Builder, Built, Cache, Request, Secret, Strata, request
 use routerpack_frontends::dockerfile::{
     Diagnostic, Dockerfile,
     lower::{self, Context, Lowered, Options},
+    parse_bool,
 };
 use routerpack_graph::{Definition, ImageConfig, Platform, exec, pb, show};
 use routerpack_sources::PullPolicy;
 use routerpack_targets::profile::Profile;
 
 use crate::{
+    agent,
     args::{Allow, BuildArgs, BuildCommand, Cli, GraphArgs, GraphFormat, Network, OnFailure, ReportFormat},
     blame::Scene,
     call::{self, Call, Linting, Method},
@@ -112,17 +114,19 @@ fn run(
     let watch = SignalWatch::start()?;
 
     let cache = Arc::new(Cache::open(&machine::cache_dir(cli)?).map_err(Failure::new)?);
-    let config = machine::sources(cache.dir(), &args.result.insecure_registry);
+    let limit = machine::cache_limit(cli, cache.dir())?;
+    let config = machine::cached_sources(&cache, &args.result.insecure_registry);
     let registry = machine::registry(&config)?;
     let pull = if args.result.pull { PullPolicy::Always } else { PullPolicy::Missing };
     let host = machine::host(&cache);
     let strata = Arc::new(Strata::new(cache.clone(), progress.clone(), can_chown, watch.interrupt.clone()));
     let (web, git) = (machine::web(&config)?, machine::git(&config));
+    let (ssh, _agents) = agent::sockets(&flags.ssh)?;
     let builder = Arc::new(Builder { host, strata: strata.clone(), registry, web, git, events: progress.clone() });
     let fetcher = Arc::new(Fetcher {
         builder: builder.clone(),
         secrets: flags.secrets.clone(),
-        ssh: flags.ssh.clone(),
+        ssh: ssh.clone(),
         pull,
         interrupt: watch.interrupt.clone(),
     });
@@ -138,7 +142,7 @@ fn run(
         cache: &cache,
         never: outside,
         limit: config.limits.inflated,
-        keep_git_dir: matches!(arg("BUILDKIT_CONTEXT_KEEP_GIT_DIR"), "1" | "t" | "T" | "true" | "TRUE" | "True"),
+        keep_git_dir: parse_bool(arg("BUILDKIT_CONTEXT_KEEP_GIT_DIR")) == Some(true),
         commit_mtime: !arg(EPOCH).is_empty(),
     };
     let opened = opener.open(&kind).map_err(|failure| watch.failure().unwrap_or(failure))?;
@@ -147,13 +151,25 @@ fn run(
     }
     resolver.locals.extend(opened.locals.clone());
 
+    for flag in args.unlimited.given() {
+        progress.line(&format!(
+            "warning: {flag} has no effect: steps are in no control group of their own, so nothing limits them\n  for a limit run the whole \
+             build in one, for example: systemd-run --user --scope -p MemoryMax=2G routerpack build …"
+        ));
+    }
     if !can_chown {
         progress.line(
             "note: this user has no ids in /etc/subuid, so steps see root's only: chown and USER in RUN fail, owners of COPY and of \
              base images are kept in the archive all the same\n  more ids: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
         );
     }
-    let options = options(args, &flags, &opened, &resolver, &builder.host.platform, platform);
+    let mut options = options(args, &flags, &opened, &resolver, &builder.host.platform, platform);
+    // It shows in the names of steps only: an output has one image, and says its platform in any case.
+    let multi = arg("BUILDKIT_MULTI_PLATFORM");
+    if !multi.is_empty() {
+        let wrong = || Failure::usage(format!("--build-arg BUILDKIT_MULTI_PLATFORM={multi} is neither true nor false"));
+        options.multi_platform = parse_bool(multi).ok_or_else(wrong)?;
+    }
     let excludes = if let Context::Local { exclude, .. } = &opened.context { exclude.as_slice() } else { &[] };
     let method = if args.check { Method::Check } else { args.call.method };
     let linting = Linting::new(&resolver, excludes, method != Method::Build);
@@ -183,7 +199,7 @@ fn run(
         locals: resolver.locals,
         stores: resolver.stores,
         secrets: flags.secrets,
-        ssh: flags.ssh,
+        ssh,
         pull,
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, |n| n.get()).max(2)),
         allow_host_network: args.network == Network::Host || args.allow.contains(&Allow::NetworkHost),
@@ -228,7 +244,7 @@ fn run(
     if args.result.quiet && !as_data {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }
-    durable::later(&cache);
+    durable::later(&cache, limit);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -237,7 +253,7 @@ struct Flags {
     build_args: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
     secrets: BTreeMap<String, Secret>,
-    ssh: BTreeMap<String, PathBuf>,
+    ssh: BTreeMap<String, Vec<PathBuf>>,
     hosts: Vec<(String, String)>,
     ulimits: Vec<pb::Ulimit>,
     shm_size: i64,
@@ -262,9 +278,10 @@ impl Flags {
         let mut ssh = flags::ssh(&args.ssh, agent.as_deref()).map_err(collect)?;
         if let Some(agent) = agent
             && args.ssh.is_empty()
+            && agent::is_socket(&agent)
             && fetcher::is_git_over_ssh(&args.context.to_string_lossy())
         {
-            ssh.insert("default".into(), agent);
+            ssh.insert("default".into(), vec![agent]);
         }
         Ok(Self {
             build_args,

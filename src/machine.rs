@@ -12,7 +12,7 @@ use std::{
 
 use routerpack_builder::{Cache, Host, Interrupt};
 use routerpack_graph::Platform;
-use routerpack_sandbox::{emulators, names, probe};
+use routerpack_sandbox::{emulators, names};
 use routerpack_sources::{Config, GitSource, HttpSource, Proxy, Registry};
 use rustix::fs::statvfs;
 use signal_hook::{
@@ -20,7 +20,11 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use crate::{args::Cli, failure::Failure};
+use crate::{
+    args::Cli,
+    facts::{self, Kept},
+    failure::Failure,
+};
 
 /// A variable of the environment, if it is set, not empty, and text.
 pub fn variable(name: &str) -> Option<String> {
@@ -42,6 +46,7 @@ pub fn cache_dir(cli: &Cli) -> Result<PathBuf, Failure> {
 /// Makes an ordinary user root of a user namespace of its own, so that all code after it is the same
 /// for everybody. Must come before any thread. Tells whether files can have owners.
 pub fn become_root() -> Result<bool, Failure> {
+    facts::note_place();
     let ids = routerpack_sandbox::enter::enter(user_name().as_deref()).map_err(Failure::new)?;
     Ok(!ids.is_single())
 }
@@ -57,14 +62,18 @@ pub fn user_name() -> Option<String> {
 
 /// What steps can have here.
 pub fn host(cache: &Cache) -> Host {
-    let snapshots = cache.dir().to_path_buf();
+    let kept = Arc::new(Kept::of(cache));
     let dirs = emulator_dirs();
     Host {
         platform: emulators::host_platform(),
         emulators: emulators::find(&dirs),
         emulator_dirs: dirs,
         resolv_conf: names::host_resolv_conf().unwrap_or_default(),
-        probe: Box::new(move || probe::probe(&snapshots)),
+        probe: Box::new({
+            let kept = kept.clone();
+            move || kept.facts()
+        }),
+        distrust: Box::new(move || kept.forget()),
         facts: OnceLock::new(),
     }
 }
@@ -105,6 +114,19 @@ pub fn room(dir: &Path) -> u64 {
     (free - free / 10).min(MOST)
 }
 
+/// The bytes that the cache may hold after a build: `--cache-limit`, else a tenth of its disk and at most 20 GiB, as
+/// BuildKit's garbage collector reckons it (`cmd/buildkitd/config/gcpolicy.go`). None for no limit.
+pub fn cache_limit(cli: &Cli, dir: &Path) -> Result<Option<u64>, Failure> {
+    const MOST: u64 = 20 << 30;
+    match cli.cache_limit.as_deref() {
+        Some("none") => Ok(None),
+        Some(text) => {
+            crate::flags::bytes("--cache-limit", text).map(|n| Some(n.unsigned_abs())).map_err(Failure::usage)
+        }
+        None => Ok(Some(statvfs(dir).map_or(MOST, |fs| (fs.f_blocks.saturating_mul(fs.f_frsize) / 10).min(MOST)))),
+    }
+}
+
 /// Settings of image sources, from Docker's and the usual places.
 pub fn sources(cache: &Path, insecure: &[String]) -> Config {
     let mut config = Config::new(cache);
@@ -119,6 +141,11 @@ pub fn sources(cache: &Path, insecure: &[String]) -> Config {
     let proxy = |upper: &str| variable(upper).or_else(|| variable(&upper.to_lowercase()));
     config.proxy = Proxy { http: proxy("HTTP_PROXY"), https: proxy("HTTPS_PROXY"), no_proxy: proxy("NO_PROXY") };
     config
+}
+
+/// The same over an open cache, which is told what of it is used.
+pub fn cached_sources(cache: &Cache, insecure: &[String]) -> Config {
+    Config { ledger: Some(cache.ledger().clone()), ..sources(cache.dir(), insecure) }
 }
 
 /// Registries, over the cache.

@@ -1,12 +1,15 @@
 //! The program: reads the command line, wires frontends, builder and targets, prints.
 
+mod agent;
 mod args;
 mod bake;
 mod blame;
 mod build;
+mod cache;
 mod call;
 mod cat;
 mod check;
+mod columns;
 mod commit;
 mod context;
 mod convert;
@@ -18,6 +21,7 @@ mod doctor;
 mod durable;
 mod emulators;
 mod explain;
+mod facts;
 mod failure;
 mod fetcher;
 mod flags;
@@ -39,6 +43,7 @@ mod run;
 mod size;
 mod slim;
 mod source;
+
 mod template;
 mod told;
 mod verdict;
@@ -68,6 +73,7 @@ fn main() -> ExitCode {
         Command::Commit(args) => commit::commit(&cli, args),
         Command::Run(args) => run::run(&cli, args),
         Command::Recipe(args) => recipe::recipe(&cli, args),
+        Command::Cache(args) => cache::cache(&cli, args),
         Command::Doctor => doctor::doctor(&cli),
         Command::Emulators => emulators::emulators(),
         Command::Check(args) => check::check(args),

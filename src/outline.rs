@@ -23,9 +23,12 @@ fn object(members: &[(&str, Value)]) -> Value {
         .collect()
 }
 
+/// A name, what it is for, and its options with what they are.
+type Described = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
 /// The methods that BuildKit's frontend names (`frontend/dockerui/requests.go`, `describe`; it has `lint` too, and
 /// doesn't name it), with their options.
-const METHODS: [(&str, &str, &[(&str, &str)]); 3] = [
+const METHODS: [Described; 3] = [
     ("frontend.outline", "List all parameters current build target supports", &[("target", "Target build stage")]),
     ("frontend.targets", "List all targets current build supports", &[]),
     ("frontend.subrequests.describe", "List available subrequest types", &[]),

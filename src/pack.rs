@@ -237,11 +237,12 @@ fn layer_source(
 ) -> Result<targets::LayerSource, Failure> {
     let stratum = strata.stratum(part).map_err(Failure::new)?;
     let Part::Kept(StratumId::Layer(diff_id)) = part else {
-        return Ok(targets::LayerSource { stratum, diff_id: None, blob: None });
+        let made = if let Part::Kept(id) = part { strata.made(id) } else { None };
+        return Ok(targets::LayerSource { stratum, diff_id: None, blob: None, made });
     };
     let offered = if format == Format::Oci { strata.offered(diff_id) } else { None };
     let blob = offered.map(|(image, n)| compressed(&image, n, blobs)).transpose().map_err(Failure::new)?;
-    Ok(targets::LayerSource { stratum, diff_id: Some(diff_id.clone()), blob })
+    Ok(targets::LayerSource { stratum, diff_id: Some(diff_id.clone()), blob, made: None })
 }
 
 /// A layer's blob as its source has it, in the cache.

@@ -28,6 +28,9 @@ const MAX_DEPTH: usize = 100;
 /// How many bytes one expansion may yield: `ENV a=$a$a` in many lines doubles its value each time.
 const MAX_RESULT: usize = 16 << 20;
 
+/// How much one expansion may cost, in the steps of [`Expansion::work`].
+const MAX_WORK: usize = 64 << 20;
+
 /// A name: digits, or one of the shell's special parameters, or letters, digits and underscores.
 static NAME: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^(?:\p{Nd}+|[@*#?$!-]|[\p{L}\p{Nd}_]+)").expect("a constant pattern"));
@@ -68,6 +71,9 @@ pub struct Expansion {
     pub matched: BTreeSet<String>,
     /// The variables that were asked for and are unset.
     pub unmatched: BTreeSet<String>,
+    /// What it cost: the characters read, the bytes written at each level of nesting, and for each pattern its
+    /// length times the value's. It is counted, not measured, so the same word always costs the same.
+    pub work: usize,
 }
 
 /// A word that can't be expanded.
@@ -107,6 +113,8 @@ pub enum Fault {
     Depth,
     #[error("the result is larger than {MAX_RESULT} bytes")]
     Size,
+    #[error("its patterns are too long for values so large")]
+    Work,
 }
 
 impl Fault {
@@ -127,6 +135,7 @@ impl Fault {
             }
             Self::Depth => "take some of the substitutions into a variable of their own".into(),
             Self::Size => "look for a variable that is made of itself".into(),
+            Self::Work => "do this in a RUN step".into(),
         }
     }
 }
@@ -153,10 +162,14 @@ impl Expander {
             blamed: None,
             matched: BTreeSet::new(),
             unmatched: BTreeSet::new(),
+            work: 0,
         };
         let mut words = Splitter::default();
         match scan.until(None, self.keep_escapes, Some(&mut words)) {
-            Ok(text) => Ok(Expansion { text, words: words.finish(), matched: scan.matched, unmatched: scan.unmatched }),
+            Ok(text) => {
+                let Scan { matched, unmatched, work, .. } = scan;
+                Ok(Expansion { text, words: words.finish(), matched, unmatched, work })
+            }
             Err(fault) => {
                 // Both count the bytes that were left: where the fault begins, and how far the scan came.
                 let (start, end) = (word.len() - scan.blamed.unwrap_or(word.len()), word.len() - scan.rest.len());
@@ -209,6 +222,7 @@ struct Scan<'w, E: ?Sized> {
     blamed: Option<usize>,
     matched: BTreeSet<String>,
     unmatched: BTreeSet<String>,
+    work: usize,
 }
 
 impl<'w, E: Environment + ?Sized> Scan<'w, E> {
@@ -216,8 +230,27 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
         self.rest.chars().next()
     }
 
+    fn append(&mut self, text: &mut String, part: &str) -> Result<(), Fault> {
+        if text.len() + part.len() > MAX_RESULT {
+            return Err(Fault::Size);
+        }
+        text.push_str(part);
+        self.spend(part.len())
+    }
+
+    fn spend(&mut self, work: usize) -> Result<(), Fault> {
+        self.work = self.work.saturating_add(work);
+        if self.work > MAX_WORK { Err(Fault::Work) } else { Ok(()) }
+    }
+
+    /// Before a pattern is looked for in a value: whatever the pattern, that takes no more than so many steps.
+    fn spend_on_pattern(&mut self, pattern: &str, value: &str) -> Result<(), Fault> {
+        self.spend((pattern.len() + 1).saturating_mul(value.len() + 1))
+    }
+
     fn next(&mut self) -> Option<char> {
         let c = self.peek()?;
+        self.work += 1;
         self.rest = &self.rest[c.len_utf8()..];
         Some(c)
     }
@@ -244,7 +277,7 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
                 '$' => {
                     let start = self.rest.len() + 1;
                     let value = self.dollar().inspect_err(|_| _ = self.blamed.get_or_insert(start))?;
-                    append(&mut text, &value)?;
+                    self.append(&mut text, &value)?;
                     if let Some(words) = &mut words {
                         value.chars().for_each(|c| words.push(c));
                     }
@@ -253,7 +286,7 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
                     let start = self.rest.len() + 1;
                     let quoted = if c == '"' { self.double_quoted() } else { self.single_quoted() };
                     let quoted = quoted.inspect_err(|_| _ = self.blamed.get_or_insert(start))?;
-                    append(&mut text, &quoted)?;
+                    self.append(&mut text, &quoted)?;
                     if let Some(words) = &mut words {
                         words.word.push_str(&quoted);
                     }
@@ -266,7 +299,7 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
                     let taken = &self.rest[..blanks];
                     self.rest = &self.rest[blanks..];
                     for part in ["<", taken] {
-                        append(&mut text, part)?;
+                        self.append(&mut text, part)?;
                         if let Some(words) = &mut words {
                             words.word.push_str(part);
                         }
@@ -324,7 +357,7 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
                 '$' => {
                     let start = self.rest.len() + 1;
                     let value = self.dollar().inspect_err(|_| _ = self.blamed.get_or_insert(start))?;
-                    append(&mut text, &value)?;
+                    self.append(&mut text, &value)?;
                 }
                 c if c == self.rules.escape => {
                     if self.rules.keep_escapes {
@@ -430,6 +463,7 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
                     None => (word.as_str(), Reach::Shortest),
                 };
                 let value = value.unwrap_or_default();
+                self.spend_on_pattern(pattern, value)?;
                 let trim = if operator == '#' { glob::trim_prefix } else { glob::trim_suffix };
                 trim(pattern, value, reach)
                     .map_err(|reason| Fault::Pattern { pattern: pattern.to_owned(), reason: reason.to_string() })
@@ -450,6 +484,7 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
             return Ok(format!("${{{name}/{pattern}/{replacement}}}"));
         }
         let value = value.unwrap_or_default();
+        self.spend_on_pattern(&pattern, value)?;
         let regex = glob::to_regex(&pattern, Reach::Longest, false)
             .map_err(|reason| Fault::Pattern { pattern, reason: reason.to_string() })?;
         let mut text = String::new();
@@ -458,26 +493,20 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
         // `$$` a dollar; where one is replaced, a dollar is a dollar.
         for captures in regex.captures_iter(value).take(if all { usize::MAX } else { 1 }) {
             let found = captures.get(0).expect("the whole match");
-            append(&mut text, &value[copied..found.start()])?;
+            self.append(&mut text, &value[copied..found.start()])?;
             copied = found.end();
             if all {
+                // each of its groups may be the whole match
+                self.spend(replacement.len() + replacement.matches('$').count() * found.len())?;
                 captures.expand(&replacement, &mut text);
-                append(&mut text, "")?;
+                self.append(&mut text, "")?;
             } else {
-                append(&mut text, &replacement)?;
+                self.append(&mut text, &replacement)?;
             }
         }
-        append(&mut text, &value[copied..])?;
+        self.append(&mut text, &value[copied..])?;
         Ok(text)
     }
-}
-
-fn append(text: &mut String, part: &str) -> Result<(), Fault> {
-    if text.len() + part.len() > MAX_RESULT {
-        return Err(Fault::Size);
-    }
-    text.push_str(part);
-    Ok(())
 }
 
 #[cfg(test)]
@@ -523,6 +552,8 @@ mod tests {
         assert_eq!(e.expand(&"$a".repeat(17), &big).unwrap_err().fault, Fault::Size);
         assert_eq!(e.expand(&format!("${{a//x/{}}}", "y".repeat(1000)), &big).unwrap_err().fault, Fault::Size);
         let long = format!("${{a#{}}}", "?".repeat(60_000));
-        assert!(matches!(e.expand(&long, &big).unwrap_err().fault, Fault::Pattern { .. }));
+        assert_eq!(e.expand(&long, &big).unwrap_err().fault, Fault::Work);
+        let small = env(&[("a", "x")]);
+        assert!(matches!(e.expand(&long, &small).unwrap_err().fault, Fault::Pattern { .. }));
     }
 }

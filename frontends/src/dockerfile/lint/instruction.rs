@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::super::lower::golang::quoted;
 use super::rules::*;
-use super::{Lint, Place, suggestion};
+use super::{Lint, Place};
 
 /// Names of secrets: a whole word, or one between underscores.
 static SECRET: LazyLock<Regex> =
@@ -30,7 +30,7 @@ pub(in crate::dockerfile) fn undefined<'k>(
     known: impl Iterator<Item = &'k str>,
 ) {
     if !NOT_IN_ENVIRONMENT.contains(&name) {
-        let near = suggestion(name, known).map(|near| format!(" (did you mean ${near}?)")).unwrap_or_default();
+        let near = lint.suggestion(name, known).map(|near| format!(" (did you mean ${near}?)")).unwrap_or_default();
         lint.add(UNDEFINED_VAR, place, format!("Usage of undefined variable '${name}'{near}"));
     }
 }

@@ -118,13 +118,7 @@ impl Walk<'_> {
             let content = heredoc.chomped();
             let content = match heredoc.expand {
                 false => content,
-                true => match raw.expand(&content, &state.env) {
-                    Ok(expansion) => {
-                        self.undefined(state, step, &Word::new(&content, heredoc.span), &expansion);
-                        expansion.text
-                    }
-                    Err(error) => return Err(step.expand_error(&Word::new(&content, heredoc.span), error)),
-                },
+                true => self.expand_by(raw, state, step, &Word::new(&content, heredoc.span))?.text,
             };
             Ok((heredoc.name.clone(), content))
         });
@@ -168,7 +162,7 @@ impl Walk<'_> {
             })?;
         }
 
-        let text = self.display(&step.instruction.original, &state.env, false);
+        let text = self.display(step, &step.instruction.original, &state.env, false)?;
         let title = current.titles.next(&text, step.onbuild, &state.platform, &state.env);
         let mut actions = Vec::new();
         let mut act = |from: Option<Output>, src: String, options: CopyOptions| {

@@ -6,7 +6,7 @@ use routerpack_graph::platform::InvalidPlatform;
 
 use super::super::ast::Word;
 use super::super::diagnostic::{Diagnostic, nearest};
-use super::super::expand::ExpandError;
+use super::super::expand::{self, ExpandError};
 use super::super::span::Span;
 use super::resolver::ResolveError;
 use super::variables::Variables;
@@ -42,6 +42,16 @@ impl LowerError {
     pub(super) fn expand(word: &Word, error: ExpandError) -> Self {
         let help = error.fault.help();
         Self::new(word.part(error.range.clone()), Fault::Expand(error)).help(help)
+    }
+
+    /// Whether the rest of the file is not worth its cost.
+    pub(super) fn is_final(&self) -> bool {
+        use expand::Fault::{Depth, Size, Work};
+        match &*self.fault {
+            Fault::TooLarge => true,
+            Fault::Expand(error) => matches!(error.fault, Depth | Size | Work),
+            _ => false,
+        }
     }
 
     /// Several at once; nothing, if there are none.
