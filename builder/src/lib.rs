@@ -37,7 +37,7 @@ use std::{
 };
 
 pub use cache::Cache;
-pub use error::{Cause, Error};
+pub use error::{Cause, Error, Withheld};
 pub use request::{Host, Interrupt, Local, Request, Secret};
 pub use rootfs::{Part, Rootfs, StratumId};
 use routerpack_graph::{Digest, pb};
