@@ -83,7 +83,9 @@ pub fn each(cases: &[Case], workers: usize, problem: impl Fn(&Case) -> Option<St
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    found.lock().unwrap().extend(problem(case));
+                    // not while the list is locked: then one case would wait for another
+                    let problem = problem(case);
+                    found.lock().unwrap().extend(problem);
                 }
             });
         }
