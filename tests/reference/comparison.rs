@@ -15,6 +15,13 @@ pub enum Built {
     Refused(String),
 }
 
+/// Whether BuildKit refuses for a flag that it learnt after dockerfile/1.7: such a case is held against what its suite expects,
+/// in tests/corpus, and there is nothing to compare it with here.
+pub fn is_beyond(theirs: &Built) -> bool {
+    let Built::Refused(why) = theirs else { return false };
+    ["exclude", "parents", "unpack"].iter().any(|flag| why.contains(&format!("unknown flag: {flag}")))
+}
+
 /// All differences, each with the path or the key that it is at; routerpack's is the left one. `start` is when the first
 /// build began: of two times after it, neither is defined by the Dockerfile. Nor is that of a directory which BuildKit writes
 /// something into: there the kernel sets it to the moment, here it stays, so that a build gives the same bytes again.

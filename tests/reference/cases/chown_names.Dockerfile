@@ -8,4 +8,3 @@ COPY --chown=4242 a.txt /unknown/uid
 COPY --chown=4242:app a.txt /mixed
 COPY --chown=app:77 a.txt /mixed2
 COPY --chown=:extra a.txt /group
-ADD --chown=app tars/plain.tar /tar/

@@ -5,5 +5,5 @@ RUN --mount=type=cache,target=/var/cache/made,uid=5,gid=6,mode=0711 ls -ldn /var
 RUN --mount=type=secret,id=none,target=/run/secrets/none true
 RUN --mount=target=/ctx,rw rm /ctx/a.txt && ls /ctx > /ls
 WORKDIR /w
-RUN --mount=type=bind,source=dir,target=rel ls -l rel > /rel && touch made
+RUN --mount=type=bind,source=dir,target=rel ls rel > /rel && touch made
 RUN --mount=type=bind,source=dir,target=/bin/nothing true
