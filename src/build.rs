@@ -12,13 +12,15 @@ use routerpack_builder::{Builder, Built, Cache, Request, Secret, Strata, request
 use routerpack_frontends::dockerfile::{
     Diagnostic, Dockerfile, Severity,
     lower::{self, Context, Lowered, Options},
+    parse_bool,
 };
 use routerpack_graph::{Definition, ImageConfig, Platform, exec, pb, show};
 use routerpack_sources::PullPolicy;
 use routerpack_targets::profile::Profile;
 
 use crate::{
-    args::{BuildArgs, Cli, GraphArgs, GraphFormat, Network, OnFailure},
+    agent,
+    args::{Allow, BuildArgs, Cli, GraphArgs, GraphFormat, Network, OnFailure},
     call::{self, Call, Linting, Method},
     context::{self, Kinds, Opened, Opener, Source},
     durable,
@@ -52,7 +54,7 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
     let kind = Kinds::of(&args.context)?;
     let name = kind.base_name();
     let output = Output::parse(args.result.output.as_deref(), &name).map_err(Failure::usage)?;
-    let mut flags = Flags::read(args)?;
+    let flags = Flags::read(args)?;
     let passes = Passes::new(&args.result.slim, args.result.layers)?;
     if args.result.router.device.as_deref() == Some("-") && context::takes_stdin(args) {
         return Err(Failure::usage(
@@ -72,11 +74,12 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
     let host = machine::host(&cache);
     let strata = Arc::new(Strata::new(cache.clone(), progress.clone(), can_chown, watch.interrupt.clone()));
     let (web, git) = (machine::web(&config)?, machine::git(&config));
+    let (ssh, _agents) = agent::sockets(&flags.ssh)?;
     let builder = Arc::new(Builder { host, strata: strata.clone(), registry, web, git, events: progress.clone() });
     let fetcher = Arc::new(Fetcher {
         builder: builder.clone(),
         secrets: flags.secrets.clone(),
-        ssh: flags.ssh.clone(),
+        ssh: ssh.clone(),
         pull,
         interrupt: watch.interrupt.clone(),
     });
@@ -92,7 +95,7 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
         cache: &cache,
         never: outside,
         limit: config.limits.inflated,
-        keep_git_dir: matches!(arg("BUILDKIT_CONTEXT_KEEP_GIT_DIR"), "1" | "t" | "T" | "true" | "TRUE" | "True"),
+        keep_git_dir: parse_bool(arg("BUILDKIT_CONTEXT_KEEP_GIT_DIR")) == Some(true),
         commit_mtime: !arg(EPOCH).is_empty(),
     };
     let opened = opener.open(&kind).map_err(|failure| watch.failure().unwrap_or(failure))?;
@@ -101,20 +104,25 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
     }
     resolver.locals.extend(opened.locals.clone());
 
+    for flag in args.unlimited.given() {
+        progress.line(&format!(
+            "warning: {flag} has no effect: steps are in no control group of their own, so nothing limits them\n  for a limit run the whole \
+             build in one, for example: systemd-run --user --scope -p MemoryMax=2G routerpack build …"
+        ));
+    }
     if !can_chown {
         progress.line(
             "note: this user has no ids in /etc/subuid, so steps see root's only: chown and USER in RUN fail, owners of COPY and of \
              base images are kept in the archive all the same\n  more ids: sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $USER",
         );
     }
-    if arg(EPOCH) == "context" {
-        let newest = opened.newest.ok_or_else(|| {
-            Failure::usage("SOURCE_DATE_EPOCH=context: the context is no repository and no archive, so it has no date")
-        })?;
-        flags.build_args.insert(EPOCH.into(), newest.to_string());
+    let mut options = options(args, &flags, &opened, &resolver, &builder.host.platform, platform);
+    // It shows in the names of steps only: an output has one image, and says its platform in any case.
+    let multi = arg("BUILDKIT_MULTI_PLATFORM");
+    if !multi.is_empty() {
+        let wrong = || Failure::usage(format!("--build-arg BUILDKIT_MULTI_PLATFORM={multi} is neither true nor false"));
+        options.multi_platform = parse_bool(multi).ok_or_else(wrong)?;
     }
-    let epoch = pack::epoch(flags.build_args.get(EPOCH))?;
-    let options = options(args, &flags, &opened, &resolver, &builder.host.platform, platform);
     let excludes = if let Context::Local { exclude, .. } = &opened.context { exclude.as_slice() } else { &[] };
     let method = if args.check { Method::Check } else { args.call.method };
     let linting = Linting::new(&resolver, excludes, method != Method::Build);
@@ -136,15 +144,16 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
         locals: resolver.locals,
         stores: resolver.stores,
         secrets: flags.secrets,
-        ssh: flags.ssh,
+        ssh,
         pull,
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, |n| n.get()).max(2)),
-        allow_host_network: args.network == Network::Host || args.allow.iter().any(|a| a == "network.host"),
-        allow_insecure: args.allow.iter().any(|a| a == "security.insecure"),
+        allow_host_network: args.network == Network::Host || args.allow.contains(&Allow::NetworkHost),
+        allow_insecure: args.allow.contains(&Allow::SecurityInsecure),
         on_failure: args.on_failure.map(|OnFailure::Shell| shell(progress.clone())),
         interrupt: watch.interrupt.clone(),
         ..Request::new(lowered.definition.clone())
     };
+    let epoch = lowered.epoch;
     let built = builder
         .build(&request)
         .map_err(|error| watch.failure().unwrap_or_else(|| Failure::build(&error, &lowered.definition)))?;
@@ -182,7 +191,7 @@ struct Flags {
     build_args: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
     secrets: BTreeMap<String, Secret>,
-    ssh: BTreeMap<String, PathBuf>,
+    ssh: BTreeMap<String, Vec<PathBuf>>,
     hosts: Vec<(String, String)>,
     ulimits: Vec<pb::Ulimit>,
     shm_size: i64,
@@ -207,9 +216,10 @@ impl Flags {
         let mut ssh = flags::ssh(&args.ssh, agent.as_deref()).map_err(collect)?;
         if let Some(agent) = agent
             && args.ssh.is_empty()
+            && agent::is_socket(&agent)
             && fetcher::is_git_over_ssh(&args.context.to_string_lossy())
         {
-            ssh.insert("default".into(), agent);
+            ssh.insert("default".into(), vec![agent]);
         }
         Ok(Self {
             build_args,

@@ -10,7 +10,7 @@ use routerpack_frontends::dockerfile::{
     lint::{self, CHECK_ARGUMENT, Lint},
     lower::{self, Context, Options, ResolveError, ResolvedImage, Resolver},
 };
-use routerpack_graph::Platform;
+use routerpack_graph::{Constraints, Definition, Platform, pb, source::Local};
 use routerpack_targets::profile::Profile;
 use serde_json::{Value, json};
 
@@ -27,6 +27,8 @@ pub enum Method {
     Outline,
     /// The stages.
     Targets,
+    /// The methods.
+    Describe,
 }
 
 /// `--call`: `METHOD[,format=json][,ignorestatus=true]`.
@@ -66,7 +68,12 @@ impl FromStr for Call {
                         "check" | "lint" => Method::Check,
                         "outline" => Method::Outline,
                         "targets" => Method::Targets,
-                        other => return Err(format!("{other} is not build, check, outline or targets")),
+                        "subrequests.describe" => Method::Describe,
+                        other => {
+                            return Err(format!(
+                                "{other} is not build, check, outline, targets or subrequests.describe"
+                            ));
+                        }
                     }
                 }
             }
@@ -79,6 +86,26 @@ impl Source {
     /// Its name without directories, which is what BuildKit knows of it.
     pub fn base_name(&self) -> &str {
         self.file.rsplit('/').next().unwrap_or(&self.file)
+    }
+
+    /// The graph that it is read from, as BuildKit reads it (`frontend/dockerui/config.go`, `ReadEntrypoint`).
+    pub fn definition(&self) -> Definition {
+        if let Some(context) = &self.origin {
+            return Definition::of(Some(context));
+        }
+        let name = self.base_name();
+        let mut paths = vec![name.to_string(), format!("{name}.dockerignore")];
+        if name == "Dockerfile" {
+            paths.push("dockerfile".into());
+        }
+        let local = Local {
+            follow_paths: paths,
+            shared_key: Some("dockerfile".into()),
+            differ: Some("none".into()),
+            ..Local::new("dockerfile")
+        };
+        let title = format!("[internal] load build definition from {name}");
+        Definition::of(Some(&local.output(&Constraints::default().named(title))))
     }
 
     /// Its text as BuildKit's JSON has it: base64 (RFC 4648).
@@ -138,6 +165,10 @@ impl Resolver for Linting<'_> {
         self.inner.context(name, platform)
     }
 
+    fn changed(&self, source: &pb::SourceOp) -> Result<Option<i64>, ResolveError> {
+        self.inner.changed(source)
+    }
+
     fn is_ignored(&self, path: &str) -> bool {
         self.ignored.as_ref().is_some_and(|matcher| matcher.matches(path.as_bytes()))
     }
@@ -168,6 +199,7 @@ pub fn call(
             let dockerfile = parsed.map_err(|errors| drawn(&errors))?;
             (outline::targets_text(&dockerfile), outline::targets_json(&dockerfile, file), false)
         }
+        Method::Describe => (outline::describe_text(), outline::describe_json(), false),
         Method::Outline => {
             let dockerfile = parsed.map_err(|errors| drawn(&errors))?;
             let found = lower::outline(&dockerfile, &file.text, options, resolver)
@@ -219,7 +251,8 @@ mod tests {
             ("targets,ignorestatus=true", call(Method::Targets, false, true)),
             ("build", call(Method::Build, false, false)),
             ("check,outline", Err("more than one method: check,outline".to_string())),
-            ("what", Err("what is not build, check, outline or targets".to_string())),
+            ("subrequests.describe", call(Method::Describe, false, false)),
+            ("what", Err("what is not build, check, outline, targets or subrequests.describe".to_string())),
             ("check,x=y", Err("invalid field for call: x=y".to_string())),
         ] {
             assert_eq!(text.parse::<Call>(), expected, "{text}");

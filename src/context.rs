@@ -26,10 +26,10 @@ const MAX_DOCKERFILE: u64 = 16 << 20;
 const MAX_IGNORE: u64 = 4 << 20;
 
 /// What a Dockerfile is called when nobody says.
-const USUAL: [&str; 2] = ["Dockerfile", "Containerfile"];
+const USUAL: [&str; 3] = ["Dockerfile", "dockerfile", "Containerfile"];
 
 /// The name of the local source that holds an archive from standard input.
-const SPOOLED: &str = "stdin";
+pub const SPOOLED: &str = "stdin";
 
 /// A Dockerfile and where it came from.
 pub struct Source {
@@ -37,6 +37,8 @@ pub struct Source {
     pub file: String,
     /// The text.
     pub text: String,
+    /// The context that it is a part of, unless that is a directory.
+    pub origin: Option<Output>,
 }
 
 /// A context, with its Dockerfile.
@@ -47,8 +49,6 @@ pub struct Opened {
     pub context: Context,
     /// Directories by the names that the context's ops use.
     pub locals: BTreeMap<String, Local>,
-    /// The newest file's time, in seconds since 1970, where a context has times of its own: `SOURCE_DATE_EPOCH=context`.
-    pub newest: Option<i64>,
 }
 
 /// What the arguments say that the context is.
@@ -144,7 +144,10 @@ impl Opener<'_> {
                 let path = self.args.file.clone().or_else(found);
                 let missing = || fail("there is no Dockerfile (nor a Containerfile) here\n  name one with -f".into());
                 let path = path.ok_or_else(missing)?;
-                (read_file(&path)?, Some(path))
+                // Its ignore file has the name that was asked for.
+                let either = [path.clone(), path.with_file_name(lower(&path))];
+                let found = either.iter().find(|path| path.exists()).unwrap_or(&path);
+                (read_file(found)?, Some(path))
             }
         };
         let exclude = excludes(path.as_deref(), given).map_err(Failure::new)?;
@@ -154,7 +157,6 @@ impl Opener<'_> {
             // The executor has the ignore patterns: they are no part of the graph's bytes.
             context: Context::Local { name: "context".into(), exclude },
             locals: BTreeMap::from([("context".into(), local)]),
-            newest: None,
         })
     }
 
@@ -177,7 +179,7 @@ impl Opener<'_> {
                 )));
             }
             let source = Source::read("standard input", stream)?;
-            return Ok(Opened { source, context: Context::Empty, locals: BTreeMap::new(), newest: None });
+            return Ok(Opened { source, context: Context::Empty, locals: BTreeMap::new() });
         }
         let dir = self.cache.temp_dir().map_err(fail)?;
         let mut file = File::create(dir.join(FILE)).map_err(fail)?;
@@ -204,10 +206,12 @@ impl Opener<'_> {
                 let tree = self.fetcher.tree(&output, BTreeMap::new())?;
                 let source = match self.apart()? {
                     Some(source) => source,
-                    None => read_entry(&tree, FILE.as_bytes(), &shown)?.ok_or_else(|| Failure::new("nothing came"))?,
+                    None => {
+                        let read = read_entry(&tree, FILE.as_bytes(), &shown)?;
+                        Source { origin: Some(output.clone()), ..read.ok_or_else(|| Failure::new("nothing came"))? }
+                    }
                 };
-                let newest = newest(&tree);
-                Ok(Opened { source, context: Context::Output(Some(output), None), locals: BTreeMap::new(), newest })
+                Ok(Opened { source, context: Context::Output(Some(output), None), locals: BTreeMap::new() })
             }
         }
     }
@@ -221,7 +225,12 @@ impl Opener<'_> {
             Some(source) => source,
             None => {
                 let given = self.args.file.as_ref().map(|f| f.to_string_lossy().into_owned());
-                let names = given.clone().map_or(USUAL.map(str::to_string).to_vec(), |name| vec![name]);
+                let either = |name: String| {
+                    let path = Path::new(&name);
+                    let lower = path.with_file_name(lower(path)).to_string_lossy().into_owned();
+                    if lower == name { vec![name] } else { vec![name, lower] }
+                };
+                let names = given.clone().map_or(USUAL.map(str::to_string).to_vec(), either);
                 let read = |name: &String| {
                     Some(read_entry(&tree, name.as_bytes(), name).transpose()?.map(|s| (name.clone(), s)))
                 };
@@ -233,7 +242,7 @@ impl Opener<'_> {
                     ),
                 })?;
                 beside = Some(format!("{name}.dockerignore"));
-                source
+                Source { origin: Some(output.clone()), ..source }
             }
         };
         let candidates = beside.into_iter().chain([".dockerignore".into(), ".containerignore".into()]);
@@ -245,13 +254,7 @@ impl Opener<'_> {
                 break;
             }
         }
-        let newest = newest(&tree);
-        Ok(Opened {
-            source,
-            context: Context::Output(Some(fetcher::filtered(output, &exclude)?), None),
-            locals,
-            newest,
-        })
+        Ok(Opened { source, context: Context::Output(Some(fetcher::filtered(output, &exclude)?), None), locals })
     }
 
     /// The Dockerfile, where it isn't part of the context: standard input, a URL, and for a context that is no
@@ -289,8 +292,15 @@ impl Source {
             return Err(Failure::new(why));
         }
         // BuildKit takes any bytes; what is not UTF-8 can only be inside a word, and shows as a replacement.
-        Ok(Self { file: file.to_string(), text: String::from_utf8_lossy(&bytes).into_owned() })
+        Ok(Self { file: file.to_string(), text: String::from_utf8_lossy(&bytes).into_owned(), origin: None })
     }
+}
+
+/// `dockerfile` for `Dockerfile`, which is looked for where that is missing (BuildKit `frontend/dockerui/config.go`,
+/// `ReadEntrypoint`); any other name as it is.
+fn lower(path: &Path) -> std::ffi::OsString {
+    let name = path.file_name().unwrap_or_default();
+    if name == USUAL[0] { USUAL[1].into() } else { name.to_os_string() }
 }
 
 fn read_file(path: &Path) -> Result<Source, Failure> {
@@ -309,11 +319,6 @@ fn entry(tree: &Tree, path: &[u8], limit: u64) -> io::Result<Option<Vec<u8>>> {
     let found = tree.resolve(path, true).ok();
     let entry = found.as_ref().and_then(|path| tree.index.get(path)).filter(|entry| entry.kind == Kind::File);
     entry.map(|entry| tree.read(entry, limit)).transpose()
-}
-
-/// The newest regular file's time.
-fn newest(tree: &Tree) -> Option<i64> {
-    tree.index.entries().iter().filter(|entry| entry.kind == Kind::File).map(|entry| entry.mtime.secs).max()
 }
 
 /// The patterns of an ignore file, if it is there.

@@ -26,7 +26,7 @@ pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
     }
     let router = Router::read(&args.result.router)?;
     let wanted = router.platform(args.platform.as_deref())?;
-    let epoch = pack::epoch(None)?;
+    let epoch = pack::epoch()?;
     let passes = Passes::new(&args.result.slim, args.result.layers)?;
     if output.format == Format::Local && !args.result.load {
         machine::become_root()?; // its files get their owners

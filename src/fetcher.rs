@@ -7,12 +7,13 @@ use routerpack_frontends::dockerfile::lower::git_source;
 use routerpack_graph::{
     Constraints, Definition, Output,
     file::{Action, CopyOptions, FileOp},
+    pb,
     source::{self, Http},
 };
 use routerpack_rootfs::{Kind, Tree};
 use routerpack_sources::{PullPolicy, Remote, is_archive};
 
-use crate::failure::Failure;
+use crate::{context::SPOOLED, failure::Failure};
 
 /// The name of a context that is one file (BuildKit `frontend/dockerui/context.go`, `DetectHTTPContext`).
 pub const FILE: &str = "context";
@@ -62,19 +63,49 @@ impl Fetcher {
         let http = Http { filename: Some(FILE.into()), ..Http::new(url) };
         let file = http.output(&named(name, "load remote build context"));
         let tree = self.tree(&file, BTreeMap::new())?;
-        let read = || -> std::io::Result<Vec<u8>> {
-            let entry = tree.index.get(FILE.as_bytes()).filter(|e| e.kind == Kind::File);
-            let mut head = Vec::new();
-            if let Some(entry) = entry {
-                tree.content(entry)?.reader().take(HEAD).read_to_end(&mut head)?;
-            }
-            Ok(head)
-        };
-        let head = read().map_err(|e| Failure::new(format!("{}: {e}", Remote::new(url).shown())))?;
+        let head = head(&tree).map_err(|e| Failure::new(format!("{}: {e}", Remote::new(url).shown())))?;
         Ok(match is_archive(&head) {
             true => Fetched::Archive(unpacked(file, name)?),
             false => Fetched::File(file),
         })
+    }
+
+    /// When a source was last changed (BuildKit `dockerfile2llb/epoch.go`, `resolveSourceDateEpochFromState`): a
+    /// repository when its commit was made; a file of the web when its server says; and without such a word, or out of
+    /// standard input, an archive with its newest file.
+    pub fn changed(&self, source: &pb::SourceOp, locals: &BTreeMap<String, Local>) -> Result<Option<i64>, Failure> {
+        let mut source = source.clone();
+        let (scheme, place) = source.identifier.split_once("://").unwrap_or_default();
+        let output = |source| source::output(source, &named(None, "look up SOURCE_DATE_EPOCH"));
+        match scheme {
+            "git" => {
+                source.attrs.remove("git.keepgitdir");
+                source.attrs.insert("git.mtime".into(), "commit".into());
+                let tree = self.tree(&output(source), BTreeMap::new())?;
+                Ok(tree.index.entries().iter().map(|entry| entry.mtime.secs).max())
+            }
+            "local" if place != SPOOLED => Ok(None),
+            "http" | "https" | "local" => {
+                let is_download = scheme != "local";
+                if is_download {
+                    source.attrs.insert("http.filename".into(), FILE.into());
+                }
+                let shown = Remote::new(source.identifier.clone()).shown();
+                let file = output(source);
+                let tree = self.tree(&file, locals.clone())?;
+                let told = tree.index.get(FILE.as_bytes()).map(|entry| entry.mtime.secs);
+                if let Some(time) = told.filter(|time| is_download && *time != 0) {
+                    return Ok(Some(time));
+                }
+                if !is_archive(&head(&tree).map_err(|e| Failure::new(format!("{shown}: {e}")))?) {
+                    return Ok(None);
+                }
+                let tree = self.tree(&unpacked(file, None)?, locals.clone())?;
+                let files = tree.index.entries().iter().filter(|entry| entry.kind == Kind::File);
+                Ok(files.map(|entry| entry.mtime.secs).max())
+            }
+            _ => Ok(None),
+        }
     }
 }
 
@@ -113,6 +144,15 @@ pub fn filtered(context: Output, exclude: &[String]) -> Result<Output, Failure> 
         ..CopyOptions::default()
     };
     copy(context, "/", options, named(None, "apply .dockerignore"))
+}
+
+/// The first bytes of the file [`FILE`].
+fn head(tree: &Tree) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    if let Some(entry) = tree.index.get(FILE.as_bytes()).filter(|entry| entry.kind == Kind::File) {
+        tree.content(entry)?.reader().take(HEAD).read_to_end(&mut head)?;
+    }
+    Ok(head)
 }
 
 fn copy(from: Output, src: &str, options: CopyOptions, constraints: Constraints) -> Result<Output, Failure> {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use routerpack_frontends::dockerfile::{Diagnostic, LineIndex, LineRange, lint::Finding};
+use routerpack_graph::show;
 use routerpack_targets::{profile::Profile, rules};
 use serde_json::{Value, json};
 
@@ -112,7 +113,12 @@ impl Report<'_> {
         };
         let mut results = json!({
             "warnings": self.findings.iter().map(warning).collect::<Vec<_>>(),
-            "sources": [{"filename": self.file.base_name(), "language": "Dockerfile", "data": self.file.base64()}],
+            "sources": [{
+                "filename": self.file.base_name(),
+                "data": self.file.base64(),
+                "definition": show::to_message(&self.file.definition()),
+                "language": "Dockerfile",
+            }],
         });
         if let Some(error) = self.errors.first() {
             let lines = LineIndex::new(&self.file.text).lines(error.span);
@@ -164,7 +170,7 @@ mod tests {
 
     #[test]
     fn excerpts_are_those_of_the_reference() {
-        let file = Source { file: "Dockerfile".into(), text: "a\nb\nc\nd\ne\nf".into() };
+        let file = Source { file: "Dockerfile".into(), text: "a\nb\nc\nd\ne\nf".into(), origin: None };
         let lines = |start, end| excerpt(&file, LineRange { start, end });
         assert_eq!(
             lines(3, 3),

@@ -12,7 +12,7 @@ use std::{
 
 use routerpack_builder::{Cache, Host, Interrupt};
 use routerpack_graph::Platform;
-use routerpack_sandbox::{emulators, names, probe};
+use routerpack_sandbox::{emulators, names};
 use routerpack_sources::{Config, GitSource, HttpSource, Proxy, Registry};
 use rustix::fs::statvfs;
 use signal_hook::{
@@ -20,7 +20,11 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use crate::{args::Cli, failure::Failure};
+use crate::{
+    args::Cli,
+    facts::{self, Kept},
+    failure::Failure,
+};
 
 /// A variable of the environment, if it is set, not empty, and text.
 pub fn variable(name: &str) -> Option<String> {
@@ -42,6 +46,7 @@ pub fn cache_dir(cli: &Cli) -> Result<PathBuf, Failure> {
 /// Makes an ordinary user root of a user namespace of its own, so that all code after it is the same
 /// for everybody. Must come before any thread. Tells whether files can have owners.
 pub fn become_root() -> Result<bool, Failure> {
+    facts::note_place();
     let ids = routerpack_sandbox::enter::enter(user_name().as_deref()).map_err(Failure::new)?;
     Ok(!ids.is_single())
 }
@@ -57,14 +62,18 @@ pub fn user_name() -> Option<String> {
 
 /// What steps can have here.
 pub fn host(cache: &Cache) -> Host {
-    let snapshots = cache.dir().to_path_buf();
+    let kept = Arc::new(Kept::of(cache));
     let dirs = emulator_dirs();
     Host {
         platform: emulators::host_platform(),
         emulators: emulators::find(&dirs),
         emulator_dirs: dirs,
         resolv_conf: names::host_resolv_conf().unwrap_or_default(),
-        probe: Box::new(move || probe::probe(&snapshots)),
+        probe: Box::new({
+            let kept = kept.clone();
+            move || kept.facts()
+        }),
+        distrust: Box::new(move || kept.forget()),
         facts: OnceLock::new(),
     }
 }

@@ -1,5 +1,6 @@
 //! The program: reads the command line, wires frontends, builder and targets, prints.
 
+mod agent;
 mod args;
 mod bake;
 mod build;
@@ -18,6 +19,7 @@ mod durable;
 mod emulators;
 mod excerpt;
 mod explain;
+mod facts;
 mod failure;
 mod fetcher;
 mod flags;

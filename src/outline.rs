@@ -23,6 +23,44 @@ fn object(members: &[(&str, Value)]) -> Value {
         .collect()
 }
 
+/// A name, what it is for, and its options with what they are.
+type Described = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// The methods that BuildKit's frontend names (`frontend/dockerui/requests.go`, `describe`; it has `lint` too, and
+/// doesn't name it), with their options.
+const METHODS: [Described; 3] = [
+    ("frontend.outline", "List all parameters current build target supports", &[("target", "Target build stage")]),
+    ("frontend.targets", "List all targets current build supports", &[]),
+    ("frontend.subrequests.describe", "List available subrequest types", &[]),
+];
+
+/// The version of all methods.
+const VERSION: &str = "1.0.0";
+
+/// BuildKit's list of `subrequests.Request`.
+pub fn describe_json() -> Value {
+    let named = |name: &str, description: &str| json!({"name": name, "description": description});
+    let method = |&(name, description, options): &(&str, &str, &[(&str, &str)])| {
+        // A list that Go never made is null.
+        let opts: Vec<Value> = options.iter().map(|(name, description)| named(name, description)).collect();
+        let opts = if name.ends_with("describe") { Value::Null } else { opts.into() };
+        json!({
+            "name": name, "version": VERSION, "type": "rpc", "description": description, "opts": opts,
+            "inputs": null, "metadata": [named("result.json", ""), named("result.txt", "")], "refs": null,
+        })
+    };
+    METHODS.iter().map(method).collect()
+}
+
+/// The list as a table.
+pub fn describe_text() -> String {
+    let row = |&(name, description, _): &(&str, &str, &[(&str, &str)])| {
+        [name.trim_start_matches("frontend."), VERSION, description].map(str::to_string).to_vec()
+    };
+    let head = ["NAME", "VERSION", "DESCRIPTION"].map(str::to_string).to_vec();
+    table(std::iter::once(head).chain(METHODS.iter().map(row)).collect(), 1)
+}
+
 /// BuildKit's `targets.List`.
 pub fn targets_json(file: &Dockerfile, source: &Source) -> Value {
     let last = file.stages.len() - 1;

@@ -195,7 +195,7 @@ pub fn changed(
     output: &Output,
     tags: &[String],
 ) -> Result<ExitCode, Failure> {
-    let epoch = epoch(None)?;
+    let epoch = epoch()?;
     opener.strata.tree(&rootfs).map_err(Failure::new)?;
     let tags = source.names(tags);
     let packing = Packing {
@@ -216,10 +216,9 @@ pub fn changed(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The limit of all times in the output, in seconds since 1970: the given text, or the environment's
-/// `SOURCE_DATE_EPOCH`.
-pub fn epoch(given: Option<&String>) -> Result<Option<i64>, Failure> {
-    let text = given.cloned().or_else(|| machine::variable("SOURCE_DATE_EPOCH"));
+/// The limit of all times in the output, in seconds since 1970: the environment's `SOURCE_DATE_EPOCH`.
+pub fn epoch() -> Result<Option<i64>, Failure> {
+    let text = machine::variable("SOURCE_DATE_EPOCH");
     let parse = |text: String| {
         text.parse().map_err(|_| Failure::usage(format!("SOURCE_DATE_EPOCH: `{text}` is no number of seconds")))
     };
@@ -234,11 +233,12 @@ fn layer_source(
 ) -> Result<targets::LayerSource, Failure> {
     let stratum = strata.stratum(part).map_err(Failure::new)?;
     let Part::Kept(StratumId::Layer(diff_id)) = part else {
-        return Ok(targets::LayerSource { stratum, diff_id: None, blob: None });
+        let made = if let Part::Kept(id) = part { strata.made(id) } else { None };
+        return Ok(targets::LayerSource { stratum, diff_id: None, blob: None, made });
     };
     let offered = if format == Format::Oci { strata.offered(diff_id) } else { None };
     let blob = offered.map(|(image, n)| compressed(&image, n, blobs)).transpose().map_err(Failure::new)?;
-    Ok(targets::LayerSource { stratum, diff_id: Some(diff_id.clone()), blob })
+    Ok(targets::LayerSource { stratum, diff_id: Some(diff_id.clone()), blob, made: None })
 }
 
 /// A layer's blob as its source has it, in the cache.

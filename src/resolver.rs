@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use routerpack_builder::Local;
-use routerpack_frontends::dockerfile::lower::{Context, ResolveError, ResolvedImage, Resolver};
-use routerpack_graph::{Output, Platform};
+use routerpack_frontends::dockerfile::lower::{Context, ResolveError, ResolvedImage, Resolver, reference as name};
+use routerpack_graph::{Output, Platform, pb};
 use routerpack_sources::{Config, ContextRef, PullPolicy, Reference, Registry, Store};
 
 use crate::{
@@ -14,6 +14,8 @@ use crate::{
 
 /// A named context, opened.
 enum Named {
+    /// `docker-image://scratch`.
+    Empty,
     Image(Reference),
     Store {
         name: String,
@@ -62,6 +64,8 @@ impl SourceResolver {
             if name.is_empty() || name == "context" {
                 return Err(fail("it needs a name of its own".into()));
             }
+            // What no image could be called is nothing that FROM or --from could mean.
+            name::Reference::parse(name.split_once("::").map_or(name, |(name, _)| name)).map_err(fail)?;
             let named = resolver.open(name, value, config).map_err(fail)?;
             resolver.named.insert(name.to_string(), named);
         }
@@ -75,6 +79,9 @@ impl SourceResolver {
 
     fn open(&mut self, name: &str, value: &str, config: &Config) -> Result<Named, String> {
         let store = |path: &Path, kind| Store::open(path, kind, config).map(Arc::new).map_err(|e| e.to_string());
+        if value == "docker-image://scratch" {
+            return Ok(Named::Empty);
+        }
         match ContextRef::parse(value).map_err(|e| e.to_string())? {
             ContextRef::Image(reference) => Ok(Named::Image(reference)),
             ContextRef::Store { kind, path, tag, digest } => {
@@ -115,9 +122,14 @@ impl Resolver for SourceResolver {
         })
     }
 
+    fn changed(&self, source: &pb::SourceOp) -> Result<Option<i64>, ResolveError> {
+        Ok(self.fetcher.changed(source, &self.locals).map_err(|e| e.to_string())?)
+    }
+
     fn context(&self, name: &str, platform: &Platform) -> Result<Context, ResolveError> {
         match self.named.get(name) {
             None => Err(format!("there is no context `{name}`").into()),
+            Some(Named::Empty) => Ok(Context::Empty),
             Some(Named::Image(reference)) => self.image(&reference.to_string(), platform).map(Context::Image),
             Some(Named::Local { name, excludes }) => {
                 Ok(Context::Local { name: name.clone(), exclude: excludes.clone() })

@@ -8,6 +8,7 @@
 //! mounts/<id>/                  RUN --mount=type=cache
 //! contexts/<hash>               content hashes of a build context's files, by stat
 //! verdicts/<key>.json           what a check found in an archive that was made
+//! facts.json                    what the sandbox can be made of on this machine, until its next boot
 //! refs/                         tag → manifest digest (routerpack-sources)
 //! locks/                        one file a lock that is held or waited for
 //! tmp/<run>/                    what is not finished; each run holds a lock on its own
@@ -96,6 +97,9 @@ const STARTING: &str = "starting-";
 /// The age from which such a folder counts as left behind.
 const STILLBORN: Duration = Duration::from_secs(60);
 
+/// How often a lock is asked for that may be held for long.
+const PAUSE: Duration = Duration::from_millis(50);
+
 fn unix_nanos() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
 }
@@ -180,9 +184,25 @@ impl Cache {
         FileLock::take(&self.lock_file(name))
     }
 
+    /// The same for what may take long: `stop` ends the wait, with [`io::ErrorKind::Interrupted`].
+    pub fn lock_unless(&self, name: &str, stop: &dyn Fn() -> bool) -> io::Result<FileLock> {
+        loop {
+            match self.try_lock(name)? {
+                Some(lock) => return Ok(lock),
+                None if stop() => return Err(io::ErrorKind::Interrupted.into()),
+                None => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+
     /// The lock of this name, unless somebody holds it.
     pub fn try_lock(&self, name: &str) -> io::Result<Option<FileLock>> {
         FileLock::try_take(&self.lock_file(name))
+    }
+
+    /// A share of the lock of this name, unless somebody holds it alone.
+    pub fn try_share(&self, name: &str) -> io::Result<Option<FileLock>> {
+        FileLock::try_share(&self.lock_file(name))
     }
 
     fn lock_file(&self, name: &str) -> PathBuf {
@@ -217,6 +237,11 @@ impl Cache {
     /// Whether [`Self::keep_dir`] has put a directory here that is whole.
     pub fn has_dir(&self, below: impl AsRef<Path>) -> bool {
         self.record::<Nothing>(below.as_ref().join(STAMP)).is_some()
+    }
+
+    /// When [`Self::keep_dir`] put a directory here, nanoseconds since 1970.
+    pub fn kept_at(&self, below: impl AsRef<Path>) -> Option<u64> {
+        read_json::<Stamped<Nothing>>(&self.path(below.as_ref().join(STAMP))).map(|stamped| stamped.time)
     }
 
     /// Moves a finished directory of this run to its place, with a stamp in it. When another run was

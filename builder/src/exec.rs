@@ -1,6 +1,7 @@
 //! RUN: an overlay over the input's strata, a sandbox in it, and the upper becomes the next stratum.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs::{self, File},
     io::Read,
@@ -16,11 +17,12 @@ use routerpack_sandbox as sandbox;
 use sandbox::{Emulation, Isolation, Mount, Network, Scratch, Security, Source, Step, Streams};
 
 use crate::{
+    agent::LentAgent,
     cache_mounts::{self, CacheMount},
     error::Cause,
     events::Task,
     executor::{Executor, platform_of},
-    request::Secret,
+    request::{Request, Secret},
     rootfs::{Part, Rootfs},
 };
 
@@ -42,11 +44,33 @@ pub fn facts(executor: &Executor, op: &pb::Op) -> Result<String, Cause> {
     Ok(format!("emulation={how}\nowners={}\n", executor.strata().can_chown()))
 }
 
+/// Whether a step may have the privileges that it asks for. Asked before anything runs or is taken from the cache, as
+/// in BuildKit (`solver/llbsolver/vertex.go`, `ValidateEntitlements`): what was made when it was allowed is no way
+/// around.
+pub fn entitled(request: &Request, exec: &pb::ExecOp) -> Result<(), Cause> {
+    let wanted = [
+        (exec.network() == pb::NetMode::Host, request.allow_host_network, "--network=host", "network.host"),
+        (
+            exec.security() == pb::SecurityMode::Insecure,
+            request.allow_insecure,
+            "--security=insecure",
+            "security.insecure",
+        ),
+    ];
+    match wanted.iter().find(|(asks, allowed, ..)| *asks && !allowed) {
+        None => Ok(()),
+        Some((.., flag, name)) => Err(Cause::Unsupported(format!(
+            "the step asks for {flag}, which is not allowed\n  allow it with --allow {name}"
+        ))),
+    }
+}
+
 /// Everything that must live as long as the step.
 #[derive(Default)]
 struct Held {
     /// By the caches' ids and beginnings.
     caches: BTreeMap<(String, String), CacheMount>,
+    agents: Vec<LentAgent>,
     /// Directories under the cache's tmp.
     temps: Vec<PathBuf>,
 }
@@ -109,23 +133,13 @@ pub fn run(
     step.network = match exec.network() {
         pb::NetMode::Unset => Network::Default,
         pb::NetMode::None => Network::None,
-        pb::NetMode::Host if executor.request.allow_host_network => Network::Host,
-        pb::NetMode::Host => {
-            return Err(Cause::Unsupported(
-                "the step asks for --network=host, which is not allowed\n  allow it with --allow network.host".into(),
-            ));
-        }
+        pb::NetMode::Host => Network::Host,
     };
     step.security = match exec.security() {
         pb::SecurityMode::Sandbox => Security::Sandbox,
-        pb::SecurityMode::Insecure if executor.request.allow_insecure => Security::Insecure,
-        pb::SecurityMode::Insecure => {
-            return Err(Cause::Unsupported(
-                "the step asks for --security=insecure, which is not allowed\n  allow it with --allow security.insecure".into(),
-            ));
-        }
+        pb::SecurityMode::Insecure => Security::Insecure,
     };
-    held.caches = take_caches(executor, exec, inputs)?;
+    held.caches = take_caches(executor, exec, inputs, task)?;
     for mount in exec.mounts.iter().filter(|m| m.dest != "/") {
         if let Some(mount) = lower_mount(executor, mount, inputs, &mut held)? {
             step.mounts.push(mount);
@@ -243,7 +257,7 @@ fn lower_mount(
         }
         pb::MountType::Cache => {
             let opt = mount.cache_opt.clone().unwrap_or_default();
-            let key = (opt.id.clone(), beginning(input_of(executor, mount, inputs)?.as_ref()));
+            let key = (opt.id.clone(), beginning(input_of(executor, mount, inputs)?.as_ref(), &mount.selector));
             let taken = held.caches.get(&key).ok_or_else(|| Cause::Unsupported(format!("no cache {}", opt.id)))?;
             Source::Bind { path: taken.dir.clone(), subpath: String::new() }
         }
@@ -263,7 +277,7 @@ fn lower_mount(
             let opt = mount.ssh_opt.clone().unwrap_or_default();
             let id = if opt.id.is_empty() { "default" } else { &opt.id };
             match executor.request.ssh.get(id) {
-                Some(path) => Source::Socket { path: path.clone() },
+                Some(agent) => Source::Socket { path: lend(executor, id, agent, &opt, held)? },
                 None if opt.optional => return Ok(None),
                 None => {
                     return Err(Cause::Unsupported(format!(
@@ -276,25 +290,53 @@ fn lower_mount(
     Ok(Some(Mount { target: mount.dest.clone(), source, readonly: mount.readonly }))
 }
 
+/// The socket by which a step reaches an agent.
+fn lend(executor: &Executor, id: &str, agent: &Path, opt: &pb::SshOpt, held: &mut Held) -> Result<PathBuf, Cause> {
+    let owner = (opt.uid, opt.gid);
+    let can_chown = executor.strata().can_chown();
+    if !can_chown && owner != (0, 0) {
+        return Err(Cause::Unsupported(format!(
+            "the ssh agent `{id}` can't belong to {}:{}: this build has root's ids only\n  leave uid= and gid= out",
+            owner.0, owner.1
+        )));
+    }
+    let temp = executor.strata().cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
+    held.temps.push(temp.clone());
+    let lent = LentAgent::new(agent, &temp, opt.mode, can_chown.then_some(owner));
+    let lent = lent.map_err(Cause::io(format!("reach the ssh agent `{id}` at {}", agent.display())))?;
+    let path = lent.path.clone();
+    held.agents.push(lent);
+    Ok(path)
+}
+
 /// The caches that a step mounts, each once however many places it is mounted at. In the order of their ids: two
 /// steps that each waited for what the other has would wait for ever.
 fn take_caches(
     executor: &Executor,
     exec: &pb::ExecOp,
     inputs: &[Rootfs],
+    task: &Task,
 ) -> Result<BTreeMap<(String, String), CacheMount>, Cause> {
     let mut wanted = BTreeMap::new();
     for mount in &exec.mounts {
         if let (pb::MountType::Cache, Some(opt)) = (mount.mount_type(), &mount.cache_opt) {
             let input = input_of(executor, mount, inputs)?;
-            let key = (opt.id.clone(), beginning(input.as_ref()));
+            let key = (opt.id.clone(), beginning(input.as_ref(), &mount.selector));
             wanted.entry(key).or_insert((mount, opt.sharing(), input));
         }
     }
     let mut taken = BTreeMap::new();
     for ((id, base), (mount, sharing, input)) in wanted {
         let seed = |to: &Path| seed_cache(executor, input.as_ref(), &mount.selector, to);
-        let cache = cache_mounts::take(executor.strata().cache(), &id, &base, sharing, &seed)
+        let told = Cell::new(false);
+        let stop = || {
+            if !told.replace(true) {
+                let line = format!("waits for the cache {id}, which another step or build has locked\n");
+                executor.ground.events.output(task, line.as_bytes());
+            }
+            executor.request.interrupt.is_raised()
+        };
+        let cache = cache_mounts::take(executor.strata().cache(), &id, &base, sharing, &stop, &seed)
             .map_err(Cause::io(format!("take the cache {id}")))?;
         taken.insert((id, base), cache);
     }
@@ -302,9 +344,9 @@ fn take_caches(
 }
 
 /// The name of what a cache begins with.
-fn beginning(input: Option<&Rootfs>) -> String {
-    let ids = input.and_then(Rootfs::ids).unwrap_or_default();
-    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+fn beginning(input: Option<&Rootfs>, selector: &str) -> String {
+    let Some(ids) = input.and_then(Rootfs::ids) else { return String::new() };
+    ids.iter().map(ToString::to_string).chain([selector.to_string()]).collect::<Vec<_>>().join("\n")
 }
 
 /// What a mount shows, or a cache begins with.
@@ -382,7 +424,7 @@ fn supervise(executor: &Executor, step: &Step, task: &Task) -> Result<(sandbox::
     let (read, write) = std::io::pipe().map_err(Cause::io("make a pipe"))?;
     let both: OwnedFd = write.into();
     let streams = Streams { stdin: None, stdout: both.try_clone().map_err(Cause::io("make a pipe"))?, stderr: both };
-    let mut child = sandbox::spawn(step, streams)?;
+    let mut child = sandbox::spawn(step, streams).inspect_err(|_| (executor.ground.host.distrust)())?;
     let _watched = executor.request.interrupt.watch(child.signaller());
     let tail = Arc::new(Mutex::new(Vec::<u8>::new()));
     let reader = {

@@ -55,6 +55,12 @@ struct Record {
     made: u64,
 }
 
+/// A failure of a vertex.
+pub fn failed_at(node: &Node, cause: Cause) -> Error {
+    let vertex = Vertex { digest: node.digest.clone(), name: node.name() };
+    Error { vertex: Some(Box::new(vertex)), cause }
+}
+
 impl Work for Executor<'_> {
     type Output = Rootfs;
     type Error = Error;
@@ -63,10 +69,7 @@ impl Work for Executor<'_> {
         let node = &self.nodes[at];
         let task = Task::Vertex(node.digest.clone());
         let name = node.name();
-        let at_vertex = |cause| {
-            let vertex = Vertex { digest: node.digest.clone(), name: name.clone() };
-            Error { vertex: Some(Box::new(vertex)), cause }
-        };
+        let at_vertex = |cause| failed_at(node, cause);
         if self.request.interrupt.is_raised() {
             return Err(at_vertex(Cause::Interrupted));
         }
@@ -118,7 +121,10 @@ impl Executor<'_> {
         let keys: Vec<Digest> = keys.iter().map(|inputs| keys::key(&node.op, facts, inputs)).collect();
         let cache = self.strata().cache();
         let last = keys.last().expect("every op has a key");
-        let _lock = cache.lock(&format!("op-{}", last.hex())).map_err(Cause::io("lock a result"))?;
+        // Another build may be making the very same.
+        let stop = || self.request.interrupt.is_raised();
+        let lock = cache.lock_unless(&format!("op-{}", last.hex()), &stop);
+        let _lock = lock.map_err(Cause::io("lock a result"))?;
         if !node.metadata.ignore_cache {
             for (n, key) in keys.iter().enumerate() {
                 if let Some((rootfs, made)) = self.recorded(key) {

@@ -8,6 +8,7 @@
 //!
 //! [`Builder::build`] is the way in. Nothing here prints, or knows what a Dockerfile or an archive is.
 
+mod agent;
 pub mod cache;
 mod cache_mounts;
 pub mod container;
@@ -30,6 +31,7 @@ pub use cache::Cache;
 pub use error::{Cause, Error};
 pub use request::{Host, Interrupt, Local, Request, Secret};
 pub use rootfs::{Part, Rootfs, StratumId};
+use routerpack_graph::pb;
 use routerpack_sources::{GitSource, HttpSource, Registry};
 pub use strata::Strata;
 
@@ -78,6 +80,11 @@ impl Builder {
             return Err(
                 Cause::Unsupported("an op's second result is asked for; only first ones are made".into()).into()
             );
+        }
+        for node in &graph.nodes {
+            if let Some(pb::op::Op::Exec(exec)) = &node.op.op {
+                exec::entitled(request, exec).map_err(|cause| executor::failed_at(node, cause))?;
+            }
         }
         let hashes = Hashes::open(self.strata.cache());
         let executor = Executor {

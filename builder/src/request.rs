@@ -94,6 +94,8 @@ pub struct Host {
     /// Finds out what the sandbox can be made of here. Takes some milliseconds and is asked once, when a
     /// step has to run or to be emulated: a build out of the cache does without.
     pub probe: Box<dyn Fn() -> Result<Facts, routerpack_sandbox::Error> + Send + Sync>,
+    /// Called when the kernel refuses a step what the probe had found to work.
+    pub distrust: Box<dyn Fn() + Send + Sync>,
     /// What it found.
     pub facts: OnceLock<Facts>,
 }

@@ -203,7 +203,8 @@ fn scanned(local: &Local, excludes: &[String], wanted: &Wanted) -> Result<Stratu
             true => Verdict::Skip,
         }
     };
-    let options = ScanOptions { owners: Owners::Root, filter: Some(&mut filter), ..ScanOptions::default() };
+    let options =
+        ScanOptions { owners: Owners::Root, filter: Some(&mut filter), xattrs: true, ..ScanOptions::default() };
     let index = scan::scan(&local.dir, options).map_err(Cause::rootfs(what()))?;
     Ok(Stratum::Dir { root: local.dir.clone(), index: Arc::new(index) })
 }

@@ -107,6 +107,12 @@ impl Strata {
         whole
     }
 
+    /// When a step made a stratum, nanoseconds since 1970; none of a layer that came with an image.
+    pub fn made(&self, id: &StratumId) -> Option<i64> {
+        let is_step = matches!(id, StratumId::Snapshot(_));
+        is_step.then(|| self.cache.kept_at(self.dir_of(id))).flatten()?.try_into().ok()
+    }
+
     fn dir_of(&self, id: &StratumId) -> PathBuf {
         match id {
             StratumId::Layer(d) => self.cache.path("layers").join(d.hex()),

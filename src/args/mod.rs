@@ -15,7 +15,7 @@ use crate::{progress::Mode, slim::Slim};
 use check::CHECK_CODES;
 use image::SIZE_JSON;
 
-pub use build::{BuildArgs, GraphArgs, GraphFormat, OnFailure};
+pub use build::{Allow, BuildArgs, GraphArgs, GraphFormat, OnFailure};
 pub use check::{CheckArgs, DevicesArgs, DiagnoseArgs, ExplainArgs, ReportFormat};
 pub use image::{
     CatArgs, CommitArgs, ConvertArgs, CpArgs, DiffArgs, HistoryArgs, InspectArgs, LsArgs, RunArgs, SizeArgs,

@@ -44,14 +44,25 @@ pub(crate) fn flat(config: &ImageConfig, diff_ids: Vec<Digest>, epoch: Option<i6
 
 /// The config of an image that keeps its layers. History is made to agree with them as BuildKit
 /// does (`exporter/containerimage/writer.go`, `normalizeLayersAndHistory`): lines too many become
-/// empty ones from the top, missing ones are added, and a line without a time takes its
-/// neighbour's. With an epoch no time is later than it.
-pub(crate) fn layered(config: &ImageConfig, diff_ids: Vec<Digest>, epoch: Option<i64>) -> Result<ImageConfig, Error> {
+/// empty ones from the top, missing ones are added, and a line without a time takes its layer's, or
+/// else its neighbour's. `made`: when each layer was, in nanoseconds since 1970, as far as that is known.
+/// With an epoch no time is later than it.
+pub(crate) fn layered(
+    config: &ImageConfig,
+    diff_ids: Vec<Digest>,
+    made: &[Option<i64>],
+    epoch: Option<i64>,
+) -> Result<ImageConfig, Error> {
     let mut history = config.history.clone();
     let mut with_layer = 0;
     for line in &mut history {
         line.empty_layer |= with_layer == diff_ids.len();
-        with_layer += usize::from(!line.empty_layer);
+        if !line.empty_layer {
+            let made = made.get(with_layer).copied().flatten();
+            let made = made.and_then(|nanos| jiff::Timestamp::from_nanosecond(nanos.into()).ok());
+            line.created = line.created.take().or(made.map(|time| time.to_string()));
+            with_layer += 1;
+        }
     }
     for _ in with_layer..diff_ids.len() {
         history.push(History {
@@ -123,7 +134,7 @@ mod tests {
         ];
         for (lines, layers, want) in table {
             let config = ImageConfig { history: lines.iter().map(|&e| line(None, e)).collect(), ..Default::default() };
-            let got = layered(&config, ids(layers), None).unwrap();
+            let got = layered(&config, ids(layers), &[], None).unwrap();
             assert_eq!(got.history.iter().map(|h| h.empty_layer).collect::<Vec<_>>(), want);
             assert_eq!(got.history.iter().filter(|h| !h.empty_layer).count(), got.rootfs.diff_ids.len());
         }
@@ -137,15 +148,20 @@ mod tests {
             ..Default::default()
         };
         let times = |c: ImageConfig| c.history.into_iter().map(|h| h.created.unwrap()).collect::<Vec<_>>();
-        let got = layered(&config, ids(2), None).unwrap();
+        let got = layered(&config, ids(2), &[], None).unwrap();
         assert_eq!(got.created.as_deref(), Some(b));
         assert_eq!(times(got), [a, b, b, b]);
-        let got = layered(&config, ids(2), Some(1_590_000_000)).unwrap();
+        let got = layered(&config, ids(2), &[], Some(1_590_000_000)).unwrap();
         assert_eq!(got.created.as_deref(), Some("2020-05-20T18:40:00Z"));
         assert_eq!(times(got)[..2], [a, "2020-05-20T18:40:00Z"]);
-        assert!(layered(&config, ids(2), Some(i64::MAX)).is_err());
+        assert!(layered(&config, ids(2), &[], Some(i64::MAX)).is_err());
         let config = ImageConfig { history: vec![line(None, false)], created: Some(a.into()), ..Default::default() };
-        assert_eq!(times(layered(&config, ids(2), None).unwrap()), [a, a]);
+        assert_eq!(times(layered(&config, ids(2), &[], None).unwrap()), [a, a]);
+        // a layer's own time comes first, and counts for what says nothing before it
+        let lines = vec![line(Some(a), false), line(None, true), line(None, false), line(None, true)];
+        let config = ImageConfig { history: lines, ..Default::default() };
+        let got = layered(&config, ids(2), &[Some(9), Some(1_609_459_200_000_000_000)], None).unwrap();
+        assert_eq!(times(got), [a, b, b, b]);
     }
 
     #[test]

@@ -206,7 +206,10 @@ impl Job<'_> {
     fn config(&self, diff_ids: Vec<Digest>) -> Result<ImageConfig, Error> {
         match self.layers {
             Layers::Flat => config::flat(self.image.config, diff_ids, self.epoch),
-            Layers::Keep => config::layered(self.image.config, diff_ids, self.epoch),
+            Layers::Keep => {
+                let made: Vec<Option<i64>> = self.image.layers.iter().map(|layer| layer.made).collect();
+                config::layered(self.image.config, diff_ids, &made, self.epoch)
+            }
         }
     }
 

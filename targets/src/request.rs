@@ -115,6 +115,8 @@ pub struct LayerSource {
     pub diff_id: Option<Digest>,
     /// The same layer compressed; an OCI archive takes it unchanged if the diff_id is known.
     pub blob: Option<Blob>,
+    /// When a step made it, nanoseconds since 1970; none of a base image's layer, whose config knows it.
+    pub made: Option<i64>,
 }
 
 /// What is packed.

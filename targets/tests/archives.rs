@@ -140,8 +140,8 @@ fn kept() -> Kept {
     one.file(b"fresh/f", b"f");
     one.link(b"fresh/g", 9);
     let steps = vec![one, Step::new(), Step::new()];
-    let mut layers = vec![LayerSource { stratum, diff_id: Some(diff_id), blob: None }];
-    layers.extend(steps.iter().map(|s| LayerSource { stratum: s.stratum(), diff_id: None, blob: None }));
+    let mut layers = vec![LayerSource { stratum, diff_id: Some(diff_id), blob: None, made: None }];
+    layers.extend(steps.iter().map(|s| LayerSource { stratum: s.stratum(), diff_id: None, blob: None, made: None }));
     let tree = Tree::new(layers.iter().map(|l| l.stratum.clone()).collect()).unwrap();
     Kept { _dir: dir, _steps: steps, tree, layers, base }
 }

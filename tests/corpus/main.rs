@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod calls;
 mod deviations;
 mod workshop;
 

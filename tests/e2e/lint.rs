@@ -41,6 +41,12 @@ fn a_check_says_what_it_found_and_ends_with_it() {
     let report = json(&build(&world, &["--call=check,format=json", "ctx"]));
     assert_eq!(rules(&report), [("UndefinedVar", 2), ("CopyIgnoredFile", 2), ("JSONArgsRecommended", 5)]);
     assert_eq!(report["sources"][0]["filename"], "Dockerfile");
+    // where it is read from: one op, and the terminal one
+    let definition = &report["sources"][0]["definition"];
+    assert_eq!(definition["def"].as_array().unwrap().len(), 2);
+    let mut metadata = definition["metadata"].as_object().unwrap().values();
+    let title = "[internal] load build definition from Dockerfile";
+    assert!(metadata.any(|beside| beside["description"]["llb.customname"] == title), "{definition:#}");
     assert_eq!(report["warnings"][2]["url"], "https://docs.docker.com/go/dockerfile/rule/json-args-recommended/");
     build(&world, &["--call=check,ignorestatus=true", "ctx"]).success();
     // a target is what is looked at, and its ports are advice
@@ -113,6 +119,28 @@ fn targets_and_their_parameters_are_listed() {
     assert_eq!(outline["args"][0]["name"], "V");
     assert_eq!(outline["secrets"], serde_json::json!([{"name": "key", "required": true, "location": range(6)}]));
     assert_eq!(outline.get("name"), None);
+}
+
+#[test]
+fn the_methods_of_call_are_listed() {
+    let world = World::new();
+    world.write("ctx/Dockerfile", "FROM scratch\n");
+    let expected = "\
+NAME                 VERSION DESCRIPTION
+outline              1.0.0   List all parameters current build target supports
+targets              1.0.0   List all targets current build supports
+subrequests.describe 1.0.0   List available subrequest types
+";
+    assert_eq!(build(&world, &["--call=subrequests.describe", "ctx"]).success().text(), expected);
+    let list = json(&build(&world, &["--call=subrequests.describe,format=json", "ctx"]).success());
+    let named = |name: &str| serde_json::json!({"name": name, "description": ""});
+    let outline = serde_json::json!({
+        "name": "frontend.outline", "version": "1.0.0", "type": "rpc",
+        "description": "List all parameters current build target supports",
+        "opts": [{"name": "target", "description": "Target build stage"}], "inputs": null,
+        "metadata": [named("result.json"), named("result.txt")], "refs": null,
+    });
+    assert_eq!((&list[0], list.as_array().unwrap().len()), (&outline, 3));
 }
 
 #[test]

@@ -3,17 +3,23 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adds;
 mod bad_input;
 mod build;
 mod cache;
 mod check;
+mod configs;
 mod contexts;
 mod convert;
+mod copies;
+mod epoch;
 mod fallbacks;
 mod graph;
 mod hostile;
+mod ignores;
 mod kill;
 mod lint;
+mod mounts;
 mod outputs;
 mod platforms;
 mod recipe;
@@ -21,6 +27,8 @@ mod registry;
 mod run;
 mod size;
 mod slim;
+mod stages;
+mod steps;
 mod users;
 mod verbs;
 mod verdict;

@@ -46,6 +46,7 @@ pub const LIST: &[Deviation] = &[
     newer("own/chmod_parents", &["/deep", "/dir", "/six"]),
     newer("own/chmod_variable", &["config.history[2].created_by", "/four"]),
     newer("own/chown_tar", &["/tar/"]),
+    newer("own/epoch", &["/x"]),
     newer("own/tar_climbs_tar", &["only routerpack refuses"]),
     newer("own/tar_dest_name", &["/several/plain.tar.xz"]),
     newer("own/tar_plain_tar_xz", &["/x/", "hard links of routerpack alone"]),

@@ -114,7 +114,8 @@ fn data() -> PathBuf {
     std::env::var_os("ROUTERPACK_CONFORMANCE_DATA").map_or_else(beside, PathBuf::from).join("dockerfile")
 }
 
-fn table(name: &str) -> Option<Vec<Value>> {
+/// One of the tables, if they are here.
+pub fn table(name: &str) -> Option<Vec<Value>> {
     let path = data().join(format!("{name}.json"));
     if !path.exists() {
         let message = format!("no conformance data at {}: set ROUTERPACK_CONFORMANCE_DATA", path.display());

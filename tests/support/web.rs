@@ -1,6 +1,6 @@
 //! A web server on the loopback: files with ETags, and repositories through git's own `http-backend`. It keeps a log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,9 @@ pub struct Web {
 #[derive(Default)]
 struct Shared {
     files: BTreeMap<String, Vec<u8>>,
+    moved: BTreeMap<String, String>,
+    /// Those without `Last-Modified`.
+    undated: BTreeSet<String>,
     /// What `Authorization` has to be, for everything; none: nobody is asked.
     wanted: Option<String>,
     log: Vec<String>,
@@ -62,6 +65,18 @@ impl Web {
     pub fn put(&self, name: &str, bytes: impl Into<Vec<u8>>) -> String {
         self.shared.lock().unwrap().files.insert(format!("/{name}"), bytes.into());
         self.url(name)
+    }
+
+    /// Sends who asks for `/NAME` to another URL.
+    pub fn redirect(&self, name: &str, to: &str) -> String {
+        self.shared.lock().unwrap().moved.insert(format!("/{name}"), to.into());
+        self.url(name)
+    }
+
+    /// The same, and nobody is told since when they are so.
+    pub fn put_undated(&self, name: &str, bytes: impl Into<Vec<u8>>) -> String {
+        self.shared.lock().unwrap().undated.insert(format!("/{name}"));
+        self.put(name, bytes)
     }
 
     /// `http://127.0.0.1:PORT/NAME`.
@@ -112,19 +127,22 @@ fn answer(stream: TcpStream, root: &Path, shared: &Mutex<Shared>) -> std::io::Re
     reader.read_exact(&mut body)?;
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
 
-    let (wanted, file, speaks) = {
+    let (wanted, file, moved, speaks, is_dated) = {
         let shared = shared.lock().unwrap();
-        (shared.wanted.clone(), shared.files.get(path).cloned(), shared.speaks)
+        let (file, moved) = (shared.files.get(path).cloned(), shared.moved.get(path).cloned());
+        (shared.wanted.clone(), file, moved, shared.speaks, !shared.undated.contains(path))
     };
     let (status, head, bytes) = if wanted.is_some() && headers.get("authorization") != wanted.as_ref() {
         ("401 Unauthorized".into(), "WWW-Authenticate: Basic realm=\"test\"\r\n".into(), Vec::new())
+    } else if let Some(to) = moved {
+        ("302 Found".into(), format!("Location: {to}\r\n"), Vec::new())
     } else if let Some(bytes) = file {
         let etag = format!("\"{}\"", hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&bytes)));
         match headers.get("if-none-match") == Some(&etag) {
             true => ("304 Not Modified".into(), String::new(), Vec::new()),
             false => {
-                let date = "Last-Modified: Thu, 02 Jan 2020 03:04:05 GMT";
-                ("200 OK".to_string(), format!("ETag: {etag}\r\n{date}\r\n"), bytes)
+                let date = if is_dated { "Last-Modified: Thu, 02 Jan 2020 03:04:05 GMT\r\n" } else { "" };
+                ("200 OK".to_string(), format!("ETag: {etag}\r\n{date}"), bytes)
             }
         }
     } else if speaks == Speaks::Files {

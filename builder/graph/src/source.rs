@@ -43,6 +43,11 @@ impl Draft {
     }
 }
 
+/// The result of a source op that was read from a graph, or changed since.
+pub fn output(op: pb::SourceOp, constraints: &Constraints) -> Output {
+    Draft { attrs: op.attrs, ..Draft::default() }.output(op.identifier, constraints)
+}
+
 /// Whether an image may come out of a local store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResolveMode {

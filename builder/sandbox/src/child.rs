@@ -5,13 +5,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing, Error};
-use crate::probe;
 use crate::step::Step;
+use crate::{mount, probe};
 
 /// `argv[0]` of the re-executed program.
 pub(crate) const RUNNER: &str = "routerpack-sandbox-runner";
@@ -82,9 +82,19 @@ pub struct Streams {
 /// A running step. Dropping it kills the step, whole.
 #[derive(Debug)]
 pub struct Child {
-    runner: std::process::Child,
+    runner: Option<std::process::Child>,
     channel: Arc<UnixStream>,
     status: Option<Status>,
+}
+
+/// Runners whose steps are over, and that wait for the kernel to clear them away.
+static LEAVING: Mutex<Vec<std::process::Child>> = Mutex::new(Vec::new());
+
+/// Buries those that have gone, and remembers another one to be buried.
+fn leave(runner: Option<std::process::Child>) {
+    let mut leaving = LEAVING.lock().unwrap_or_else(|e| e.into_inner());
+    leaving.retain_mut(|runner| matches!(runner.try_wait(), Ok(None)));
+    leaving.extend(runner);
 }
 
 /// Sends signals to a running step, from any thread.
@@ -117,7 +127,7 @@ pub fn spawn(step: &Step, streams: Streams) -> Result<Child, Error> {
     let answer =
         crate::channel::send_with(&channel, &request, &fds).and_then(|()| crate::channel::receive::<Answer>(&channel));
     match answer {
-        Ok(Some(Answer::Started)) => Ok(Child { runner, channel: Arc::new(channel), status: None }),
+        Ok(Some(Answer::Started)) => Ok(Child { runner: Some(runner), channel: Arc::new(channel), status: None }),
         Ok(Some(Answer::Failed(error))) => {
             let _ = runner.wait();
             Err(error)
@@ -142,17 +152,22 @@ pub(crate) fn start_runner(stdout: Stdio, stderr: Stdio) -> Result<(std::process
     Ok((child, ours))
 }
 
-/// This program as a sealed file in memory.
+/// This program where nobody can write to it.
 ///
 /// A command can reach the file that it was executed from (`#!/proc/self/exe`): were that the installed program,
-/// a step running as its owner could overwrite it (runc's CVE-2019-5736).
+/// a step running as its owner could overwrite it (runc's CVE-2019-5736). So it is executed through a read-only mount
+/// that is attached nowhere; where no mounts can be had, from a sealed copy in memory, which takes some milliseconds.
 fn sealed_program() -> io::Result<&'static OwnedFd> {
     static PROGRAM: OnceLock<OwnedFd> = OnceLock::new();
     if let Some(fd) = PROGRAM.get() {
         return Ok(fd);
     }
-    let copy = crate::interpreter::in_memory("routerpack", std::fs::File::open("/proc/self/exe")?, |_| Ok(()))?;
-    Ok(PROGRAM.get_or_init(|| copy))
+    let file = std::fs::File::open("/proc/self/exe")?;
+    let program = match mount::read_only(&file) {
+        Ok(program) => program,
+        Err(_) => crate::interpreter::in_memory("routerpack", file, |_| Ok(()))?,
+    };
+    Ok(PROGRAM.get_or_init(|| program))
 }
 
 fn lost(runner: &mut std::process::Child, channel: UnixStream, answer: io::Result<Option<Answer>>) -> Error {
@@ -172,16 +187,23 @@ impl Child {
             return Ok(status);
         }
         let answer = crate::channel::receive::<Answer>(&*self.channel);
-        let runner = self.runner.wait().map(|s| s.to_string()).unwrap_or_else(|e| e.to_string());
+        if let Ok(Some(Answer::Ended(status))) = answer {
+            self.status = Some(status);
+            leave(self.runner.take());
+            return Ok(status);
+        }
+        let runner = self.bury();
         match answer {
-            Ok(Some(Answer::Ended(status))) => {
-                self.status = Some(status);
-                Ok(status)
-            }
             Ok(Some(Answer::Failed(error))) => Err(error),
             Err(e) => Err(Error::Lost(format!("{e} (runner: {runner})"))),
             Ok(_) => Err(Error::Lost(format!("runner: {runner}"))),
         }
+    }
+
+    /// Waits for the runner's end, and tells how it ended.
+    fn bury(&mut self) -> String {
+        let ended = self.runner.as_mut().map(|runner| runner.wait().map_or_else(|e| e.to_string(), |s| s.to_string()));
+        ended.unwrap_or_else(|| "gone".into())
     }
 
     /// A handle by which other threads can end the step while this one waits.
@@ -192,8 +214,10 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // A handle elsewhere may keep the socket open, so its end can't be the message.
-        self.signaller().kill();
-        let _ = self.runner.wait();
+        if self.runner.is_some() {
+            // A handle elsewhere may keep the socket open, so its end can't be the message.
+            self.signaller().kill();
+            self.bury();
+        }
     }
 }

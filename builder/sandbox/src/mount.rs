@@ -54,6 +54,14 @@ pub fn copy_of(place: impl AsFd) -> Result<OwnedFd, Errno> {
     rustix::mount::open_tree(place, c"", flags)
 }
 
+/// A detached read-only mount of one file: what is opened through it can't be written to by anybody.
+pub fn read_only(file: impl AsFd) -> std::io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let mount = rustix::mount::open_tree(file, c"", flags)?;
+    sys::mount_setattr(mount.as_fd(), false, READ_ONLY | NO_SUID | NO_DEV)?;
+    Ok(mount)
+}
+
 /// Attaches a detached mount on top of a directory or file.
 pub fn attach(mount: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
@@ -206,5 +214,15 @@ mod tests {
         });
         assert!(upper.join("new").exists());
         assert_eq!(fs::read_dir(&merged).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_opened_through_a_read_only_mount_cannot_be_written() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mount = read_only(file.as_file()).expect("this takes root");
+        let through = format!("/proc/self/fd/{}", mount.as_raw_fd());
+        let refused = std::fs::OpenOptions::new().write(true).open(&through).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::EROFS));
+        std::fs::OpenOptions::new().write(true).open(file.path()).unwrap();
     }
 }

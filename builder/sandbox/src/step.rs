@@ -139,7 +139,7 @@ pub enum Source {
         /// Group.
         gid: u32,
     },
-    /// A listening Unix socket of the host (an ssh agent). Its owner and mode stay the host's.
+    /// A listening Unix socket of the host (an ssh agent), with the owner and mode that it has.
     Socket {
         /// On the host.
         path: PathBuf,

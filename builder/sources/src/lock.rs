@@ -1,4 +1,5 @@
 //! Locks between threads and processes. A lock is a file that is there only while it is held or waited for.
+//! It is one holder's alone, or that of several who share it.
 
 use std::{
     fs::{self, File},
@@ -16,7 +17,7 @@ use rustix::{
 #[derive(Debug)]
 pub struct FileLock {
     path: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl FileLock {
@@ -31,12 +32,17 @@ impl FileLock {
         Self::current(path, FlockOperation::NonBlockingLockExclusive)
     }
 
+    /// A share of the lock of this file, unless somebody holds it alone.
+    pub fn try_share(path: &Path) -> io::Result<Option<Self>> {
+        Self::current(path, FlockOperation::NonBlockingLockShared)
+    }
+
     fn current(path: &Path, how: FlockOperation) -> io::Result<Option<Self>> {
         loop {
             let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
             match flock(&file, how) {
                 // The holder before us removes the file when done: a lock on a nameless file excludes nobody.
-                Ok(()) if is_at(&file, path)? => return Ok(Some(Self { path: path.into(), _file: file })),
+                Ok(()) if is_at(&file, path)? => return Ok(Some(Self { path: path.into(), file })),
                 Ok(()) | Err(Errno::INTR) => {}
                 Err(Errno::WOULDBLOCK) => return Ok(None),
                 Err(e) => return Err(e.into()),
@@ -47,9 +53,14 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // While it is still held; whoever waits on it notices and makes a new one. A file that can't be removed
-        // does no harm.
-        let _ = fs::remove_file(&self.path);
+        // Only the last one who shares it may.
+        if flock(&self.file, FlockOperation::NonBlockingLockExclusive).is_ok()
+            && is_at(&self.file, &self.path).is_ok_and(|at| at)
+        {
+            // While it is still held; whoever waits on it notices and makes a new one. A file that can't be removed
+            // does no harm.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -88,7 +99,14 @@ mod tests {
         });
         let held = FileLock::try_take(&path).unwrap().unwrap();
         assert!(FileLock::try_take(&path).unwrap().is_none());
+        assert!(FileLock::try_share(&path).unwrap().is_none());
         drop(held);
+        let shares = [0, 1].map(|_| FileLock::try_share(&path).unwrap().unwrap());
+        assert!(FileLock::try_take(&path).unwrap().is_none());
+        let [one, other] = shares;
+        drop(one);
+        assert!(FileLock::try_take(&path).unwrap().is_none(), "the other still has it");
+        drop(other);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "no file stays");
     }
 }

@@ -33,4 +33,5 @@ pub use ast::{Dockerfile, Instruction, Stage};
 pub use diagnostic::{Diagnostic, Severity};
 pub use environment::Environment;
 pub use expand::{Expander, Expansion};
+pub use mount::parse_bool;
 pub use span::{LineIndex, LineRange, Span};

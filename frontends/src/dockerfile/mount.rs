@@ -261,7 +261,7 @@ fn number(key: &str, value: String, radix: u32) -> Result<u32, MountError> {
 }
 
 /// What Go's `strconv.ParseBool` takes.
-pub(super) fn parse_bool(text: &str) -> Option<bool> {
+pub fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),

@@ -87,6 +87,10 @@ fn remote_sources_of_add() {
             vec!["https://host http.filename=__unnamed__".into(), "copy #1/__unnamed__ to #0/d/ parents".into()],
         ),
         (
+            "ADD https://host/a%2Fb%20c+d?x=/y /d/".into(),
+            vec!["https://host/a%2Fb%20c+d?x=/y http.filename=b c+d".into(), "copy #1/b c+d to #0/d/ parents".into()],
+        ),
+        (
             format!("ADD --checksum={sum} --unpack --chmod=600 https://host/f /"),
             vec![
                 format!("https://host/f http.checksum={sum} http.filename=f"),

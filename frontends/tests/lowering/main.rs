@@ -2,6 +2,7 @@
 
 mod configs;
 mod copies;
+mod epoch;
 mod faults;
 mod graphs;
 mod properties;

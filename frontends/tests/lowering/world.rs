@@ -14,6 +14,8 @@ use routerpack_graph::{Digest, Graph, Platform, pb};
 pub struct World {
     pub images: BTreeMap<String, String>,
     pub contexts: BTreeMap<String, Context>,
+    /// When sources were changed, by identifier.
+    pub times: BTreeMap<String, Option<i64>>,
     pub asked: Mutex<Vec<String>>,
 }
 
@@ -59,6 +61,10 @@ impl Resolver for World {
             }),
             None => Err(format!("{reference}: not found").into()),
         }
+    }
+
+    fn changed(&self, source: &pb::SourceOp) -> Result<Option<i64>, ResolveError> {
+        Ok(self.times.get(&source.identifier).copied().flatten())
     }
 
     fn context(&self, name: &str, platform: &Platform) -> Result<Context, ResolveError> {

@@ -1,6 +1,6 @@
 //! As `buildctl debug dump-llb` prints it (BuildKit, `cmd/buildctl/debug/dumpllb.go`).
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::message;
 use crate::{Definition, Digest, InvalidDefinition, json::to_go_json, pb};
@@ -20,4 +20,9 @@ pub fn to_json(definition: &Definition) -> Result<String, InvalidDefinition> {
         out.push('\n');
     }
     Ok(out)
+}
+
+/// The definition as a member of BuildKit's own JSON (`pb.Definition`): the ops in base64, and what goes beside them.
+pub fn to_message(definition: &Definition) -> Value {
+    message::definition(&definition.to_pb())
 }

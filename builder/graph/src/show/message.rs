@@ -86,6 +86,35 @@ pub(super) fn metadata(metadata: &pb::OpMetadata) -> Value {
         .end()
 }
 
+/// A whole graph.
+pub(super) fn definition(definition: &pb::Definition) -> Value {
+    let beside: Map<String, Value> = definition.metadata.iter().map(|(k, m)| (k.clone(), metadata(m))).collect();
+    let def: Vec<Value> = definition.def.iter().map(|op| STANDARD.encode(op).into()).collect();
+    let shown = Message::default().field("def", def);
+    let shown = if beside.is_empty() { shown } else { shown.field("metadata", beside) };
+    shown.message("Source", &definition.source, origins).end()
+}
+
+/// Where a graph's ops come from.
+fn origins(source: &pb::Source) -> Value {
+    let position = |p: &pb::Position| Message::default().field("line", p.line).field("character", p.character).end();
+    let range = |range: &pb::Range| {
+        Message::default().message("start", &range.start, position).message("end", &range.end, position).end()
+    };
+    let location = |location: &pb::Location| {
+        let index = Message::default().field("sourceIndex", location.source_index);
+        index.messages("ranges", &location.ranges, range).end()
+    };
+    let locations = |list: &pb::Locations| Message::default().messages("locations", &list.locations, location).end();
+    let info = |info: &pb::SourceInfo| {
+        let named = Message::default().field("filename", &*info.filename).field("data", STANDARD.encode(&info.data));
+        named.message("definition", &info.definition, definition).field("language", &*info.language).end()
+    };
+    let places: Map<String, Value> = source.locations.iter().map(|(k, list)| (k.clone(), locations(list))).collect();
+    let shown = if places.is_empty() { Message::default() } else { Message::default().field("locations", places) };
+    shown.messages("infos", &source.infos, info).end()
+}
+
 fn platform(platform: &pb::Platform) -> Value {
     Message::default()
         .field("Architecture", &*platform.architecture)

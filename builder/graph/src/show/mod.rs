@@ -8,5 +8,5 @@ mod message;
 mod tree;
 
 pub use dot::to_dot;
-pub use json::to_json;
+pub use json::{to_json, to_message};
 pub use tree::to_tree;

@@ -168,7 +168,11 @@ fn settle(
         }
         _ => wanted.clone(),
     };
-    let mut image = image.unwrap_or_else(|| empty_image(&platform));
+    let mut image = image.unwrap_or_else(|| match stage.replaced_by {
+        // In a stage's place, what is no image has not even a PATH or a directory.
+        Some(_) => ImageConfig { config: Default::default(), ..empty_image(&platform) },
+        None => empty_image(&platform),
+    });
     image.created = None;
     Ok(Resolution { context, context_name, image, platform })
 }

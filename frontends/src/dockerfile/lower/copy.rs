@@ -13,7 +13,7 @@ use super::super::expand::{Expander, Quotes};
 use super::super::instruction::{Add, Copy, Transfer};
 use super::super::lint::instruction as rules;
 use super::error::{Fault, LowerError};
-use super::git::GitReference;
+use super::git::{GitReference, percent_decoded};
 use super::pass::{Current, Walk};
 use super::path;
 use super::plan::Step;
@@ -113,13 +113,7 @@ impl Walk<'_> {
             let content = heredoc.chomped();
             let content = match heredoc.expand {
                 false => content,
-                true => match raw.expand(&content, &state.env) {
-                    Ok(expansion) => {
-                        self.undefined(state, step, &expansion);
-                        expansion.text
-                    }
-                    Err(error) => return Err(LowerError::new(step.span, Fault::Expand(error))),
-                },
+                true => self.expand_by(raw, state, step, &content)?.text,
             };
             Ok((heredoc.name.clone(), content))
         });
@@ -161,7 +155,7 @@ impl Walk<'_> {
         }
         check_checksum(&copy).map_err(fail)?;
 
-        let text = self.display(&step.instruction.original, &state.env, false);
+        let text = self.display(step, &step.instruction.original, &state.env, false)?;
         let title = current.titles.next(&text, step.onbuild, &state.platform, &state.env);
         let mut actions = Vec::new();
         let mut act = |from: Option<Output>, src: String, options: CopyOptions| {
@@ -170,7 +164,7 @@ impl Walk<'_> {
         };
         for source in &copy.sources {
             let named = Constraints::default().named(&title).located(self.pass.location(&step.lines));
-            match remote(source, &copy).map_err(fail)? {
+            match remote(source, copy.keyword == "ADD", copy.keep_git_dir, &copy.checksum).map_err(fail)? {
                 Some(Remote::Git(git, checksum)) => {
                     let git = git.source(copy.keep_git_dir.or(git.keep_git_dir).unwrap_or(false), checksum);
                     act(Some(git.output(&named)), "/".into(), common.clone());
@@ -237,28 +231,32 @@ impl Walk<'_> {
 }
 
 /// A source that is fetched.
-enum Remote {
+pub(super) enum Remote {
     Git(GitReference, Option<String>),
     Http(Http),
 }
 
 /// `None`: the source is a path.
-fn remote(source: &str, copy: &Expanded) -> Result<Option<Remote>, Fault> {
-    let is_add = copy.keyword == "ADD";
-    if let Some(parsed) = GitReference::parse(source, copy.keep_git_dir.is_some()) {
+pub(super) fn remote(
+    source: &str,
+    is_add: bool,
+    keep_git_dir: Option<bool>,
+    checksum: &str,
+) -> Result<Option<Remote>, Fault> {
+    if let Some(parsed) = GitReference::parse(source, keep_git_dir.is_some()) {
         let git = parsed.map_err(|reason| Fault::Git { written: source.into(), reason })?;
         if !is_add {
             return Err(Fault::RemoteCopy("git ref"));
         }
-        if let (Some(flag), Some(query)) = (copy.keep_git_dir, git.keep_git_dir)
+        if let (Some(flag), Some(query)) = (keep_git_dir, git.keep_git_dir)
             && flag != query
         {
             return Err(Fault::KeepGitDir);
         }
-        if !copy.checksum.is_empty() && !git.checksum.is_empty() && copy.checksum != git.checksum {
-            return Err(Fault::ChecksumMismatch(copy.checksum.clone(), git.checksum));
+        if !checksum.is_empty() && !git.checksum.is_empty() && checksum != git.checksum {
+            return Err(Fault::ChecksumMismatch(checksum.into(), git.checksum));
         }
-        let checksum = [&git.checksum, &copy.checksum].into_iter().find(|sum| !sum.is_empty()).cloned();
+        let checksum = [git.checksum.as_str(), checksum].into_iter().find(|sum| !sum.is_empty()).map(str::to_string);
         return Ok(Some(Remote::Git(git, checksum)));
     }
     if !is_url(source) {
@@ -267,15 +265,18 @@ fn remote(source: &str, copy: &Expanded) -> Result<Option<Remote>, Fault> {
     if !is_add {
         return Err(Fault::RemoteCopy("URL"));
     }
-    let checksum = match copy.checksum.as_str() {
+    let checksum = match checksum {
         "" => None,
         written => Some(Digest::parse(written).map_err(|source| Fault::Checksum { written: written.into(), source })?),
     };
-    // The name that the file has below the destination: the last part of the URL's path.
+    // The name that the file has below the destination: the last part of the URL's path, decoded.
     let rest = source.split_once("://").map_or(source, |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let name = rest.split_once('/').map_or("", |(_, path)| path::base(path));
-    let name = if matches!(name, "" | "." | "/" | "..") { "__unnamed__" } else { name };
+    let path = percent_decoded(rest.split_once('/').map_or("", |(_, path)| path)).unwrap_or_default();
+    let name = match path::base(&path) {
+        "" | "." | "/" | ".." => "__unnamed__",
+        name => name,
+    };
     Ok(Some(Remote::Http(Http { checksum, filename: Some(name.into()), ..Http::new(source) })))
 }
 

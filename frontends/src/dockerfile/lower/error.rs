@@ -94,6 +94,8 @@ pub enum Fault {
     Trigger { trigger: String, reason: String },
     #[error("invalid SOURCE_DATE_EPOCH: {0}")]
     Epoch(String),
+    #[error("SOURCE_DATE_EPOCH stage {0}")]
+    EpochStage(String),
     #[error("variables or history are too large: no program could be started with them")]
     TooLarge,
     #[error("RUN --device isn't supported: there are no CDI devices in a build here")]

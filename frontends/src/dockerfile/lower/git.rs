@@ -94,7 +94,7 @@ impl GitReference {
                 return Err(format!("query {key:?} has multiple values"));
             }
             seen.push(key);
-            let value = &percent_decoded(value)?;
+            let value = &percent_decoded(&value.replace('+', " "))?;
             let flag = || match value.as_str() {
                 "" => Ok(true),
                 _ => parse_bool(value).ok_or_else(|| format!("invalid {key} value: {value:?}")),
@@ -161,12 +161,12 @@ fn prefixed(prefix: &str, name: &str) -> String {
     if name.starts_with(prefix) { name.to_string() } else { format!("{prefix}{name}") }
 }
 
-fn percent_decoded(text: &str) -> Result<String, String> {
+/// A part of a URL without its `%41`.
+pub(super) fn percent_decoded(text: &str) -> Result<String, String> {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
-            b'+' => b' ',
             b'%' => {
                 let digits = [rest.next(), rest.next()].map(|b| b.and_then(|b| (b as char).to_digit(16)));
                 match digits {

@@ -13,11 +13,13 @@
 mod bases;
 mod contexts;
 mod copy;
+mod epoch;
 mod error;
 mod expose;
 mod git;
 pub(super) mod golang;
 mod metadata;
+mod meter;
 mod options;
 mod outline;
 mod pass;
@@ -38,7 +40,7 @@ use routerpack_graph::{Definition, ImageConfig, Platform, SourceMap};
 
 use super::ast::Dockerfile;
 use super::diagnostic::Diagnostic;
-use super::lint::{Lint, from, router};
+use super::lint::{Lint, Place, from, router};
 pub use error::{Fault, LowerError};
 pub use git::git_source;
 pub use options::Options;
@@ -47,10 +49,11 @@ pub use resolver::{Context, ResolveError, ResolvedImage, Resolver};
 
 use bases::Resolutions;
 use contexts::ContextNames;
+use meter::Meter;
 use pass::{Notes, Pass};
 use plan::{Base, Plan};
 use state::{Paths, State};
-use variables::Variables;
+use variables::{Global, Variables};
 
 /// What a Dockerfile becomes.
 #[derive(Clone, Debug)]
@@ -140,7 +143,7 @@ pub fn outline(
     let notes = Notes::default();
     let settled = job.settle(&notes, false)?;
     job.pass(&settled, Some(&notes)).run()?;
-    Ok(outline::outline(file, options, &settled.plan, &settled.globals, &notes.captured.borrow()))
+    Ok(outline::outline(file, &settled.plan, &settled.globals, &settled.defined, &notes.captured.borrow()))
 }
 
 /// What is lowered.
@@ -157,6 +160,9 @@ struct Settled {
     resolutions: Resolutions,
     reachable: Vec<bool>,
     globals: Variables,
+    defined: BTreeMap<String, Global>,
+    /// What was asked for, with the time as a number.
+    options: Options,
     epoch: Option<i64>,
     map: Arc<SourceMap>,
 }
@@ -178,18 +184,20 @@ impl Job<'_> {
         let target = options.target.as_deref().unwrap_or(last);
         let automatic =
             variables::automatic(&options.build_platform, options.target_platform(), target, &options.build_args);
-        if let Ok(defaults) = variables::global(file, automatic.clone(), &BTreeMap::new()) {
+        if let Ok((defaults, _)) = variables::global(file, automatic.clone(), &BTreeMap::new(), &Meter::default()) {
             from::defaults(&mut notes.lint.borrow_mut(), file, &defaults);
         }
-        let globals = variables::global(file, automatic, &options.build_args)?;
+        let meter = Meter::default();
+        let (mut globals, defined) = variables::global(file, automatic, &options.build_args, &meter)?;
         from::variables(&mut notes.lint.borrow_mut(), file, &globals);
-        let epoch = pass::epoch(file, options, &globals)?;
+        let mut options = options.clone();
+        let epoch = epoch::settle(file, &mut options, &mut globals, &names, resolver)?;
 
-        let mut plan = Plan::new(file, options, &names, &globals)?;
+        let mut plan = Plan::new(file, &options, &names, &globals, &meter)?;
         let mut resolutions = Resolutions::new();
         let reachable = loop {
             let reachable = if all { vec![true; plan.stages.len()] } else { plan.reachable() };
-            bases::resolve(&plan, &reachable, options, &names, resolver, &mut resolutions)?;
+            bases::resolve(&plan, &reachable, &options, &names, resolver, &mut resolutions)?;
             // Triggers may copy from stages and images that nobody needed before.
             let mut more = false;
             for index in (0..reachable.len()).filter(|index| reachable[*index]) {
@@ -200,17 +208,21 @@ impl Job<'_> {
                     Base::Stage(base) => plan.triggers_of(base),
                     _ => resolutions.get(&index).map(|r| r.image.config.on_build.clone()).unwrap_or_default(),
                 };
-                more |= plan.trigger(index, &triggers)?;
+                more |= plan.trigger(index, &triggers, &meter)?;
             }
+            plan.check_cycles()?;
             if !more {
                 break reachable;
             }
         };
+        plan.find_owners();
         for (index, resolution) in &resolutions {
             let stage = &plan.stages[*index];
             if let (true, Some(found)) = (resolution.is_image(), resolution.image.platform()) {
                 let (name, wanted) = (&stage.base_name, &resolution.platform);
-                from::found(&mut notes.lint.borrow_mut(), &stage.place(), name, wanted, &found);
+                // No comment above FROM says anything of this rule: BuildKit asks the file's choice alone.
+                let place = Place { own: None, ..stage.place.clone() };
+                from::found(&mut notes.lint.borrow_mut(), &place, name, wanted, &found);
             }
         }
         let map = SourceMap {
@@ -218,14 +230,14 @@ impl Job<'_> {
             language: "Dockerfile".into(),
             data: source.as_bytes().to_vec(),
         };
-        Ok(Settled { plan, resolutions, reachable, globals, epoch, map: Arc::new(map) })
+        Ok(Settled { plan, resolutions, reachable, globals, defined, options, epoch, map: Arc::new(map) })
     }
 
     /// A walk; with notes, if it is the first one.
     fn pass<'s>(&'s self, settled: &'s Settled, notes: Option<&'s Notes>) -> Pass<'s> {
         Pass {
             file: self.file,
-            options: self.options,
+            options: &settled.options,
             plan: &settled.plan,
             resolutions: &settled.resolutions,
             reachable: &settled.reachable,

@@ -1,7 +1,7 @@
 //! The one thing that lowering asks the outside world for: what is behind a name.
 
 use routerpack_graph::source::{Git, Http};
-use routerpack_graph::{Digest, ImageConfig, Output, Platform};
+use routerpack_graph::{Digest, ImageConfig, Output, Platform, pb};
 
 /// Why a name leads nowhere. The message should say what to do.
 pub type ResolveError = Box<dyn std::error::Error + Send + Sync>;
@@ -58,6 +58,12 @@ pub trait Resolver: Sync {
 
     /// The named context of this name, one of [`super::Options::contexts`], for a platform.
     fn context(&self, name: &str, platform: &Platform) -> Result<Context, ResolveError>;
+
+    /// When a source of the web or a repository was last changed, in seconds since 1970: what its commit or its server
+    /// says, or else the newest file of an archive. `None`: it has no such time. Asked for `SOURCE_DATE_EPOCH` only.
+    fn changed(&self, _source: &pb::SourceOp) -> Result<Option<i64>, ResolveError> {
+        Ok(None)
+    }
 
     /// Whether the main context's ignore file leaves a path out for certain: one that has exceptions (`!`) says
     /// nothing for certain of a directory. Only lint asks. The path is relative and cleaned.

@@ -1,4 +1,4 @@
-//! The image: an OCI layout of gzip'd layers, the same on every machine.
+//! W4's image: an OCI layout of gzip'd layers, the same on every machine.
 
 use std::{
     fs::{self, File},
@@ -10,6 +10,8 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
+
+use crate::random::Random;
 
 /// Layers of the image.
 const LAYERS: u64 = 8;
@@ -23,18 +25,14 @@ pub struct Image {
     pub dir: PathBuf,
     /// The layers' blobs.
     pub layers: Vec<PathBuf>,
-    /// Bytes of all blobs.
-    pub gzip: u64,
-    /// Bytes of all tars.
-    pub tar: u64,
 }
 
 /// Makes the image in `dir`, or finds it there.
 pub fn make(dir: &Path) -> Image {
-    let layout = dir.join("layout-2");
+    let layout = dir.join("image");
     let blobs = layout.join("blobs/sha256");
     if !layout.join("index.json").exists() {
-        println!("making the image (once) …");
+        eprintln!("making the image (once) …");
         fs::create_dir_all(&blobs).expect("a directory for the image");
         write(&layout, &blobs);
     }
@@ -42,9 +40,7 @@ pub fn make(dir: &Path) -> Image {
     let manifest = read(&manifest);
     let layers: Vec<PathBuf> =
         manifest["layers"].as_array().expect("layers").iter().map(|l| blob_of(&layout, l)).collect();
-    let gzip = layers.iter().map(|l| fs::metadata(l).expect("a layer").len()).sum();
-    let tar = manifest["annotations"]["tar"].as_str().and_then(|t| t.parse().ok()).unwrap_or(0);
-    Image { dir: layout, layers, gzip, tar }
+    Image { dir: layout, layers }
 }
 
 fn read(path: &Path) -> serde_json::Value {
@@ -148,44 +144,6 @@ fn header(kind: EntryType, mode: u32, size: u64) -> Header {
     header.set_size(size);
     header.set_mtime(1_704_067_200);
     header
-}
-
-/// Marsaglia's xorshift: the same numbers everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn word(&mut self) -> Vec<u8> {
-        let length = 2 + self.below(10);
-        (0..length).map(|_| b'a' + (self.below(26) as u8)).chain([b' ']).collect()
-    }
-
-    /// A file: mostly small, a few large; three in four of text, the rest can't be compressed.
-    fn content(&mut self, text: &[u8]) -> Vec<u8> {
-        let magnitude = 8 + self.below(4) + self.below(4) + self.below(4);
-        let mut size = (1 << magnitude) + self.below(1 << (magnitude - 1)) as usize;
-        if self.below(4) == 0 {
-            return (0..size.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).take(size).collect();
-        }
-        let mut content = Vec::with_capacity(size);
-        while size > 0 {
-            let piece = size.min(200 + self.below(3800) as usize);
-            let at = self.below((text.len() - piece) as u64) as usize;
-            content.extend_from_slice(&text[at..at + piece]);
-            size -= piece;
-        }
-        content
-    }
 }
 
 /// Counts and hashes what goes into a blob's compressor.
