@@ -43,7 +43,7 @@ pub fn compare(ours: &Built, theirs: &Built, start: u64) -> Vec<String> {
             (Some(a), Some(b)) => {
                 let undefined = b.mtime >= start && (a.mtime >= start || a.kind == '5');
                 let same_time = a.mtime == b.mtime || undefined;
-                if !same_time || (Entry { mtime: 0, ..a.clone() }) != (Entry { mtime: 0, ..b.clone() }) {
+                if !same_time || timeless(a) != timeless(b) {
                     found.push(format!("/{path}: {} but {}", show(Some(a)), show(Some(b))));
                 }
             }
@@ -55,6 +55,14 @@ pub fn compare(ours: &Built, theirs: &Built, start: u64) -> Vec<String> {
         found.push(format!("hard links of {who} alone: {group:?}"));
     }
     found
+}
+
+/// An entry without its time, and without what BuildKit's layers leave out of its file system: all extended attributes but
+/// capabilities.
+fn timeless(entry: &Entry) -> Entry {
+    let mut entry = Entry { mtime: 0, ..entry.clone() };
+    entry.xattrs.retain(|name, _| name == "security.capability");
+    entry
 }
 
 /// The end of what a builder said.

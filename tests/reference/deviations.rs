@@ -30,6 +30,10 @@ pub const NOT_BUILT: &[(&str, &str)] = &[("bud/long-sleep/Dockerfile", "it does 
 /// BuildKit has changed it since; routerpack does as today's does.
 const NEWER: &str = "this BuildKit is of dockerfile/1.7: today's does as routerpack does";
 
+/// Of a context's extended attributes.
+const CAPABILITIES: &str = "BuildKit gives a context's file its attributes first and its owner then, upon which the kernel takes \
+                            its capabilities away; here they come along with the rest";
+
 const fn newer(id: &'static str, places: &'static [&'static str]) -> Deviation {
     Deviation { id, places, why: NEWER }
 }
@@ -85,11 +89,11 @@ pub const LIST: &[Deviation] = &[
         "a step sees the machine's /sys, read-only: the kernel mounts no other in a user namespace",
     ),
     differs("own/run_nodes", &["only routerpack refuses"], "the kernel makes no device nodes in a user namespace"),
-    differs(
-        "own/tar_odd_tar",
-        &["/x/noted"],
-        "the layers of Debian's BuildKit hold no extended attributes but capabilities; its file system has them",
-    ),
+    differs("own/add_all", &["/capable"], CAPABILITIES),
+    differs("own/capabilities", &["/capable", "/chowned"], CAPABILITIES),
+    differs("own/capabilities_stage", &["/x/moved"], CAPABILITIES),
+    differs("own/copy_all", &["/all/capable"], CAPABILITIES),
+    differs("own/ignored", &["/x/capable"], CAPABILITIES),
     differs(
         "own/dev_proc",
         &["/mounts"],

@@ -27,7 +27,7 @@ use support::suites::{self, Case};
 const WORKERS: usize = 4;
 
 /// Of the reference data's cases, one in so many is in the selection.
-const SELECTED: usize = 8;
+const SELECTED: usize = 10;
 
 /// Builds the cases with both, and lists what differs and is in no list.
 #[test]

@@ -116,6 +116,9 @@ fn archives(dir: &Path) {
         let status = tool(program).arg("-c").arg(dir.join("plain.tar")).stdout(out).status().unwrap();
         assert!(status.success(), "{program}");
     }
+    let xattr = Some(("security.capability", &NET_RAW[..]));
+    fs::write(dir.join("capable.tar"), members(&[Member { xattr, ..Member::file("capable", 0o755, b"capable\n") }]))
+        .unwrap();
     let device = |path, kind, major, minor| Member { device: (major, minor), ..Member::link(path, "", kind) };
     fs::write(
         dir.join("odd.tar"),
@@ -130,7 +133,7 @@ fn archives(dir: &Path) {
             device("block", tar::EntryType::Block, 7, 1),
             device("pipe", tar::EntryType::Fifo, 0, 0),
             Member::link("dangling", "/no/where", tar::EntryType::Symlink),
-            Member { xattr: Some(("user.note", "from a tar")), ..Member::file("noted", 0o644, b"noted\n") },
+            Member { xattr: Some(("user.note", b"from a tar")), ..Member::file("noted", 0o644, b"noted\n") },
         ]),
     )
     .unwrap();
@@ -153,7 +156,7 @@ struct Member<'a> {
     data: &'a [u8],
     target: &'a str,
     device: (u32, u32),
-    xattr: Option<(&'a str, &'a str)>,
+    xattr: Option<(&'a str, &'a [u8])>,
 }
 
 impl<'a> Member<'a> {
@@ -175,7 +178,7 @@ fn members(members: &[Member]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (at, member) in members.iter().enumerate() {
         if let Some((name, value)) = member.xattr {
-            builder.append_pax_extensions([(format!("SCHILY.xattr.{name}").as_str(), value.as_bytes())]).unwrap();
+            builder.append_pax_extensions([(format!("SCHILY.xattr.{name}").as_str(), value)]).unwrap();
         }
         let mut header = tar::Header::new_ustar();
         header.set_entry_type(member.kind);
