@@ -3,10 +3,13 @@
 mod agent;
 mod args;
 mod bake;
+mod blame;
 mod build;
+mod cache;
 mod call;
 mod cat;
 mod check;
+mod columns;
 mod commit;
 mod context;
 mod convert;
@@ -17,7 +20,6 @@ mod diff;
 mod doctor;
 mod durable;
 mod emulators;
-mod excerpt;
 mod explain;
 mod facts;
 mod failure;
@@ -29,6 +31,7 @@ mod lint;
 mod load;
 mod ls;
 mod machine;
+mod notice;
 mod outline;
 mod output;
 mod pack;
@@ -40,7 +43,9 @@ mod run;
 mod size;
 mod slim;
 mod source;
+
 mod template;
+mod told;
 mod verdict;
 
 use std::process::ExitCode;
@@ -68,6 +73,7 @@ fn main() -> ExitCode {
         Command::Commit(args) => commit::commit(&cli, args),
         Command::Run(args) => run::run(&cli, args),
         Command::Recipe(args) => recipe::recipe(&cli, args),
+        Command::Cache(args) => cache::cache(&cli, args),
         Command::Doctor => doctor::doctor(&cli),
         Command::Emulators => emulators::emulators(),
         Command::Check(args) => check::check(args),

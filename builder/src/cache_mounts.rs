@@ -14,9 +14,9 @@ use std::{
 };
 
 use routerpack_graph::{Digest, pb::CacheSharingOpt};
-use routerpack_sources::FileLock;
+use routerpack_sources::{FileLock, ledger::Stamp};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Made, STAMP};
 
 /// A cache directory in use; others may have it when this is dropped.
 pub struct CacheMount {
@@ -41,7 +41,9 @@ pub fn take(
     seed: &dyn Fn(&Path) -> io::Result<()>,
 ) -> io::Result<CacheMount> {
     let key = Digest::of(format!("{id}\n{base}").as_bytes()).hex()[..32].to_string();
-    let parent = cache.path("mounts").join(&key);
+    let below = Path::new("mounts").join(&key);
+    cache.hold(&below, Stamp::Inside(STAMP));
+    let parent = cache.path(&below);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&parent)?;
     let name = |number: usize| format!("mount-{key}-{number}");
     loop {
@@ -69,6 +71,11 @@ pub fn take(
                 let fresh = cache.temp_path();
                 seed(&fresh)?;
                 fs::rename(&fresh, &dir)?;
+            }
+            // What it holds counts with or without: the stamp is for those who list the cache.
+            if !parent.join(STAMP).exists() {
+                let made = Made { what: id.into(), by_name: true, ..Made::default() };
+                cache.write_record(below.join(STAMP), &made)?;
             }
             return Ok(CacheMount { dir, _lock: lock });
         }

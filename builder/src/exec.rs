@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use routerpack_graph::{Digest, Platform, pb};
+use routerpack_graph::{Platform, pb};
 use routerpack_rootfs::{Index, Tree, scan};
 use routerpack_sandbox as sandbox;
 use sandbox::{Emulation, Isolation, Mount, Network, Scratch, Security, Source, Step, Streams};
@@ -19,11 +19,12 @@ use sandbox::{Emulation, Isolation, Mount, Network, Scratch, Security, Source, S
 use crate::{
     agent::LentAgent,
     cache_mounts::{self, CacheMount},
-    error::Cause,
+    error::{Cause, Withheld},
     events::Task,
     executor::{Executor, platform_of},
     request::{Request, Secret},
     rootfs::{Part, Rootfs},
+    strata::Name,
 };
 
 /// How many of a failed step's last lines the error repeats.
@@ -49,19 +50,12 @@ pub fn facts(executor: &Executor, op: &pb::Op) -> Result<String, Cause> {
 /// around.
 pub fn entitled(request: &Request, exec: &pb::ExecOp) -> Result<(), Cause> {
     let wanted = [
-        (exec.network() == pb::NetMode::Host, request.allow_host_network, "--network=host", "network.host"),
-        (
-            exec.security() == pb::SecurityMode::Insecure,
-            request.allow_insecure,
-            "--security=insecure",
-            "security.insecure",
-        ),
+        (exec.network() == pb::NetMode::Host, request.allow_host_network, Withheld::HostNetwork),
+        (exec.security() == pb::SecurityMode::Insecure, request.allow_insecure, Withheld::Insecure),
     ];
-    match wanted.iter().find(|(asks, allowed, ..)| *asks && !allowed) {
+    match wanted.into_iter().find(|(asks, allowed, _)| *asks && !allowed) {
         None => Ok(()),
-        Some((.., flag, name)) => Err(Cause::Unsupported(format!(
-            "the step asks for {flag}, which is not allowed\n  allow it with --allow {name}"
-        ))),
+        Some((.., lack)) => Err(Cause::Withheld(lack)),
     }
 }
 
@@ -90,7 +84,7 @@ pub fn run(
     exec: &pb::ExecOp,
     inputs: &[Rootfs],
     task: &Task,
-    name: Digest,
+    name: &Name,
 ) -> Result<Rootfs, Cause> {
     let meta = exec.meta.as_ref().ok_or_else(|| Cause::Unsupported("the step has no command".into()))?;
     let cache = executor.strata().cache();
@@ -280,9 +274,7 @@ fn lower_mount(
                 Some(agent) => Source::Socket { path: lend(executor, id, agent, &opt, held)? },
                 None if opt.optional => return Ok(None),
                 None => {
-                    return Err(Cause::Unsupported(format!(
-                        "the step needs the ssh agent `{id}`\n  hand it over with --ssh {id}"
-                    )));
+                    return Err(Cause::Withheld(Withheld::Agent(id.into())));
                 }
             }
         }
@@ -393,7 +385,7 @@ pub fn read_secret(executor: &Executor, id: &str) -> Result<Option<Vec<u8>>, Cau
 }
 
 fn no_secret(id: &str) -> Cause {
-    Cause::Unsupported(format!("the step requires the secret `{id}`\n  hand it over with --secret id={id},src=FILE"))
+    Cause::Withheld(Withheld::Secret(id.into()))
 }
 
 fn proxy_env(proxy: &pb::ProxyEnv) -> Vec<String> {

@@ -16,24 +16,29 @@ pub mod error;
 pub mod events;
 mod exec;
 mod executor;
+pub mod filter;
+pub mod fsck;
 mod ground;
 mod hashes;
+pub mod inventory;
 mod keys;
+pub mod prune;
 pub mod request;
 mod rootfs;
 mod solver;
 mod source;
 pub mod strata;
+mod usage;
 
 use std::sync::{Arc, Mutex, atomic::AtomicBool};
 
 pub use cache::Cache;
-pub use error::{Cause, Error};
+pub use error::{Cause, Error, Withheld};
 pub use request::{Host, Interrupt, Local, Request, Secret};
 pub use rootfs::{Part, Rootfs, StratumId};
 use routerpack_graph::pb;
 use routerpack_sources::{GitSource, HttpSource, Registry};
-pub use strata::Strata;
+pub use strata::{Name, Strata};
 
 use crate::{events::Events, executor::Executor, ground::Ground, hashes::Hashes};
 

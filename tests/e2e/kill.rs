@@ -10,7 +10,7 @@ use std::{
 use crate::support::{Archive, World, leftovers, run, tool};
 
 /// Starts a build and waits until its log says `sign`.
-fn start(world: &World, sign: &str, arguments: &[&str]) -> Child {
+pub fn start(world: &World, sign: &str, arguments: &[&str]) -> Child {
     let base = world.base_context("busybox");
     let mut command = world.command();
     command.args(["build", "--progress=plain", "--build-context", &base, "-o", "out.tar"]).args(arguments).arg("ctx");
