@@ -19,6 +19,7 @@ use routerpack_sources::PullPolicy;
 use routerpack_targets::profile::Profile;
 
 use crate::{
+    agent,
     args::{Allow, BuildArgs, Cli, GraphArgs, GraphFormat, Network, OnFailure},
     call::{self, Call, Linting, Method},
     context::{self, Kinds, Opened, Opener, Source},
@@ -67,17 +68,19 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
     let progress = Arc::new(Progress::new(if args.result.quiet { Mode::Quiet } else { args.result.progress }));
 
     let cache = Arc::new(Cache::open(&machine::cache_dir(cli)?).map_err(Failure::new)?);
-    let config = machine::sources(cache.dir(), &args.result.insecure_registry);
+    let limit = machine::cache_limit(cli, cache.dir())?;
+    let config = machine::cached_sources(&cache, &args.result.insecure_registry);
     let registry = machine::registry(&config)?;
     let pull = if args.result.pull { PullPolicy::Always } else { PullPolicy::Missing };
     let host = machine::host(&cache);
     let strata = Arc::new(Strata::new(cache.clone(), progress.clone(), can_chown, watch.interrupt.clone()));
     let (web, git) = (machine::web(&config)?, machine::git(&config));
+    let (ssh, _agents) = agent::sockets(&flags.ssh)?;
     let builder = Arc::new(Builder { host, strata: strata.clone(), registry, web, git, events: progress.clone() });
     let fetcher = Arc::new(Fetcher {
         builder: builder.clone(),
         secrets: flags.secrets.clone(),
-        ssh: flags.ssh.clone(),
+        ssh: ssh.clone(),
         pull,
         interrupt: watch.interrupt.clone(),
     });
@@ -102,6 +105,12 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
     }
     resolver.locals.extend(opened.locals.clone());
 
+    for flag in args.unlimited.given() {
+        progress.line(&format!(
+            "warning: {flag} has no effect: steps are in no control group of their own, so nothing limits them\n  for a limit run the whole \
+             build in one, for example: systemd-run --user --scope -p MemoryMax=2G routerpack build …"
+        ));
+    }
     if !can_chown {
         progress.line(
             "note: this user has no ids in /etc/subuid, so steps see root's only: chown and USER in RUN fail, owners of COPY and of \
@@ -136,7 +145,7 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
         locals: resolver.locals,
         stores: resolver.stores,
         secrets: flags.secrets,
-        ssh: flags.ssh,
+        ssh,
         pull,
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, |n| n.get()).max(2)),
         allow_host_network: args.network == Network::Host || args.allow.contains(&Allow::NetworkHost),
@@ -174,7 +183,7 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
     if args.result.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }
-    durable::later(&cache);
+    durable::later(&cache, limit);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -183,7 +192,7 @@ struct Flags {
     build_args: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
     secrets: BTreeMap<String, Secret>,
-    ssh: BTreeMap<String, PathBuf>,
+    ssh: BTreeMap<String, Vec<PathBuf>>,
     hosts: Vec<(String, String)>,
     ulimits: Vec<pb::Ulimit>,
     shm_size: i64,
@@ -208,9 +217,10 @@ impl Flags {
         let mut ssh = flags::ssh(&args.ssh, agent.as_deref()).map_err(collect)?;
         if let Some(agent) = agent
             && args.ssh.is_empty()
+            && agent::is_socket(&agent)
             && fetcher::is_git_over_ssh(&args.context.to_string_lossy())
         {
-            ssh.insert("default".into(), agent);
+            ssh.insert("default".into(), vec![agent]);
         }
         Ok(Self {
             build_args,

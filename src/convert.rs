@@ -33,7 +33,8 @@ pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
     }
     let progress = Arc::new(Progress::new(if args.result.quiet { Mode::Quiet } else { args.result.progress }));
     let mut opener = Opener::new(&machine::cache_dir(cli)?, progress.clone(), wanted)?;
-    opener.config = machine::sources(opener.strata.cache().dir(), &args.result.insecure_registry);
+    let limit = machine::cache_limit(cli, opener.strata.cache().dir())?;
+    opener.config = machine::cached_sources(opener.strata.cache(), &args.result.insecure_registry);
     opener.pull = if args.result.pull { PullPolicy::Always } else { PullPolicy::Missing };
     let source = opener.open(&args.source)?;
     let output = named(output, args, &source)?;
@@ -61,7 +62,7 @@ pub fn convert(cli: &Cli, args: &ConvertArgs) -> Result<ExitCode, Failure> {
     if args.result.quiet {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }
-    durable::later(opener.strata.cache());
+    durable::later(opener.strata.cache(), limit);
     Ok(ExitCode::SUCCESS)
 }
 

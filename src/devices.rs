@@ -7,7 +7,7 @@ use routerpack_targets::{
     resource::{self, Resource},
 };
 
-use crate::{args::DevicesArgs, failure::Failure};
+use crate::{args::DevicesArgs, columns, failure::Failure, ls};
 
 /// A print of `/system/resource` is some hundred bytes long.
 const MAX_PRINT: u64 = 64 << 10;
@@ -32,14 +32,8 @@ pub fn devices(args: &DevicesArgs) -> Result<ExitCode, Failure> {
         };
     }
     let rows: Vec<[String; 7]> = found.iter().map(|d| row(d)).collect();
-    let head = ["NAME", "CODE", "PLATFORM", "CPU", "RAM", "FLASH", "DISKS"].map(String::from);
-    let width = |at: usize| rows.iter().chain([&head]).map(|r| r[at].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    for row in [&head].into_iter().chain(&rows) {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        anstream::println!("{}", cells.join("  ").trim_end());
-    }
-    Ok(ExitCode::SUCCESS)
+    let head = ["NAME", "CODE", "PLATFORM", "CPU", "RAM", "FLASH", "DISKS"];
+    ls::finish(columns::print(&mut std::io::stdout().lock(), head, &rows))
 }
 
 fn row(d: &Device) -> [String; 7] {

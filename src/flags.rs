@@ -116,23 +116,23 @@ pub fn secrets(
     Ok(secrets)
 }
 
-/// `default`, `ID` or `ID=SOCKET` of `--ssh`; without a socket, the agent's of the environment.
-pub fn ssh(given: &[String], agent: Option<&Path>) -> Result<BTreeMap<String, PathBuf>, InvalidFlag> {
+/// `default`, `ID`, `ID=SOCKET` or `ID=KEY[,KEY]` of `--ssh`; without a path, the agent's socket of the environment.
+pub fn ssh(given: &[String], agent: Option<&Path>) -> Result<BTreeMap<String, Vec<PathBuf>>, InvalidFlag> {
     given
         .iter()
         .map(|flag| {
-            let (id, socket) = match flag.split_once('=') {
-                Some((id, socket)) => (id, Some(PathBuf::from(socket))),
-                None => (flag.as_str(), agent.map(Path::to_path_buf)),
+            let (id, paths) = match flag.split_once('=') {
+                Some((id, paths)) => (id, paths.split(',').map(PathBuf::from).collect()),
+                None => (flag.as_str(), agent.iter().map(|path| path.to_path_buf()).collect::<Vec<_>>()),
             };
-            let socket = socket.ok_or_else(|| {
-                invalid(
+            match paths.is_empty() {
+                false => Ok((id.to_string(), paths)),
+                true => Err(invalid(
                     "--ssh",
                     flag,
-                    "no agent is running (SSH_AUTH_SOCK is not set); start one, or name its socket: ID=SOCKET",
-                )
-            })?;
-            Ok((id.to_string(), socket))
+                    "no agent is running (SSH_AUTH_SOCK is not set); start one, or name its socket or a private key: ID=PATH",
+                )),
+            }
         })
         .collect()
 }

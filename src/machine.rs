@@ -114,6 +114,19 @@ pub fn room(dir: &Path) -> u64 {
     (free - free / 10).min(MOST)
 }
 
+/// The bytes that the cache may hold after a build: `--cache-limit`, else a tenth of its disk and at most 20 GiB, as
+/// BuildKit's garbage collector reckons it (`cmd/buildkitd/config/gcpolicy.go`). None for no limit.
+pub fn cache_limit(cli: &Cli, dir: &Path) -> Result<Option<u64>, Failure> {
+    const MOST: u64 = 20 << 30;
+    match cli.cache_limit.as_deref() {
+        Some("none") => Ok(None),
+        Some(text) => {
+            crate::flags::bytes("--cache-limit", text).map(|n| Some(n.unsigned_abs())).map_err(Failure::usage)
+        }
+        None => Ok(Some(statvfs(dir).map_or(MOST, |fs| (fs.f_blocks.saturating_mul(fs.f_frsize) / 10).min(MOST)))),
+    }
+}
+
 /// Settings of image sources, from Docker's and the usual places.
 pub fn sources(cache: &Path, insecure: &[String]) -> Config {
     let mut config = Config::new(cache);
@@ -128,6 +141,11 @@ pub fn sources(cache: &Path, insecure: &[String]) -> Config {
     let proxy = |upper: &str| variable(upper).or_else(|| variable(&upper.to_lowercase()));
     config.proxy = Proxy { http: proxy("HTTP_PROXY"), https: proxy("HTTPS_PROXY"), no_proxy: proxy("NO_PROXY") };
     config
+}
+
+/// The same over an open cache, which is told what of it is used.
+pub fn cached_sources(cache: &Cache, insecure: &[String]) -> Config {
+    Config { ledger: Some(cache.ledger().clone()), ..sources(cache.dir(), insecure) }
 }
 
 /// Registries, over the cache.

@@ -1,11 +1,14 @@
 //! The program: reads the command line, wires frontends, builder and targets, prints.
 
+mod agent;
 mod args;
 mod bake;
 mod build;
+mod cache;
 mod call;
 mod cat;
 mod check;
+mod columns;
 mod commit;
 mod context;
 mod convert;
@@ -39,6 +42,7 @@ mod run;
 mod size;
 mod slim;
 mod source;
+
 mod template;
 mod verdict;
 
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Command::Commit(args) => commit::commit(&cli, args),
         Command::Run(args) => run::run(&cli, args),
         Command::Recipe(args) => recipe::recipe(&cli, args),
+        Command::Cache(args) => cache::cache(&cli, args),
         Command::Doctor => doctor::doctor(&cli),
         Command::Emulators => emulators::emulators(),
         Command::Check(args) => check::check(args),

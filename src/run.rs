@@ -19,7 +19,7 @@ pub fn run(cli: &Cli, args: &RunArgs) -> Result<ExitCode, Failure> {
     let can_chown = machine::become_root()?;
     let watch = SignalWatch::start()?;
     let cache = Arc::new(Cache::open(&machine::cache_dir(cli)?).map_err(Failure::new)?);
-    let config = machine::sources(cache.dir(), &[]);
+    let config = machine::cached_sources(&cache, &[]);
     let store = Store::open(&args.archive, None, &config).map_err(Failure::new)?;
     let wanted = match &args.platform {
         Some(text) => Platform::parse(text, &machine::platform()).map_err(Failure::usage)?,

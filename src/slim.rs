@@ -1,11 +1,12 @@
 //! `--slim`: the passes that make an image smaller before it is packed, and what is said about them.
 
-use std::{collections::BTreeSet, fs, io};
+use std::{collections::BTreeSet, fs, io, path::Path};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use routerpack_builder::{Part, Rootfs, Strata, StratumId};
+use routerpack_builder::{Name, Part, Rootfs, Strata, StratumId};
 use routerpack_graph::{Digest, ImageConfig};
-use routerpack_rootfs::Stratum;
+use routerpack_rootfs::{Index, Stratum};
+use routerpack_sources::ledger::Stamp;
 use routerpack_targets::slim::{self, Options, Pass, Report};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,9 @@ pub struct Passes(BTreeSet<Pass>);
 struct Record {
     strata: Vec<StratumId>,
     report: Report,
+    /// What it is, and what it was made of, for those who list the cache.
+    what: String,
+    inputs: Vec<StratumId>,
 }
 
 impl Passes {
@@ -76,13 +80,16 @@ impl Passes {
                 let file = format!("ops/{}.json", key.hex());
                 let lock = cache.lock(&format!("op-{}", key.hex()));
                 let _lock = lock.map_err(|e| Failure::new(format!("lock a result: {e}")))?;
+                cache.hold(&file, Stamp::Json);
                 let known = cache.record::<Record>(&file).filter(|r| r.strata.iter().all(|id| strata.has(id)));
                 match known {
                     Some(record) => (record.strata.into_iter().map(Part::Kept).collect(), record.report),
                     None => {
                         let (parts, report) = self.make(rootfs, config, epoch, strata, watch, Some(&key))?;
                         let ids = Rootfs::new(parts.clone()).ids().unwrap_or_default();
-                        let written = cache.write_record(&file, &Record { strata: ids, report: report.clone() });
+                        let inputs = rootfs.ids().and_then(|ids| ids.last().cloned()).into_iter().collect();
+                        let record = Record { strata: ids, report: report.clone(), what: self.what(), inputs };
+                        let written = cache.write_record(&file, &record);
                         written.map_err(|e| Failure::new(format!("record a result: {e}")))?;
                         (parts, report)
                     }
@@ -92,6 +99,15 @@ impl Passes {
         let (parts, report) = made;
         say(&report, progress);
         Ok(Rootfs::new(rootfs.parts().iter().cloned().chain(parts).collect()))
+    }
+
+    fn keep(&self, strata: &Strata, temp: &Path, index: Index, id: &Digest) -> Result<StratumId, Failure> {
+        let name = Name { id: id.clone(), what: self.what(), by_name: false };
+        strata.keep(temp, index, &name).map_err(Failure::new)
+    }
+
+    fn what(&self) -> String {
+        format!("slim {}", self.0.iter().map(|pass| pass.name()).collect::<Vec<_>>().join(","))
     }
 
     /// Names all that the result depends on; none for a rootfs that has no name itself.
@@ -121,7 +137,7 @@ impl Passes {
         let slimmed = slim::slim(&tree, config, &options)
             .map_err(|error| watch.failure().unwrap_or_else(|| Failure::new(error)))?;
         let part = match name {
-            Some(name) => Part::Kept(strata.keep(&temp, slimmed.index, name.clone()).map_err(Failure::new)?),
+            Some(name) => Part::Kept(self.keep(strata, &temp, slimmed.index, name)?),
             None => Part::Live(Stratum::Dir { root: out, index: slimmed.index.into() }),
         };
         Ok((vec![part], slimmed.report))

@@ -58,10 +58,10 @@ impl Opener {
     /// Over the cache in `dir`.
     pub fn new(dir: &Path, events: Arc<dyn Events>, wanted: Option<Platform>) -> Result<Self, Failure> {
         let cache = Arc::new(Cache::open(dir).map_err(Failure::new)?);
-        let config = machine::sources(cache.dir(), &[]);
+        let config = machine::cached_sources(&cache, &[]);
         // Nothing here unpacks a layer, so nobody has to own its files.
         let strata = Arc::new(Strata::new(cache, events, false, Arc::default()));
-        let blobs = BlobStore::open(&config.cache).map_err(Failure::new)?;
+        let blobs = BlobStore::of(&config).map_err(Failure::new)?;
         Ok(Self { strata, blobs, config, pull: PullPolicy::Missing, wanted })
     }
 

@@ -3,6 +3,7 @@
 
 use routerpack_builder::{Cache, Rootfs};
 use routerpack_graph::{Digest, ImageConfig};
+use routerpack_sources::ledger::Stamp;
 use routerpack_targets::{
     check::{Finding, Options},
     rules::{RULE_SET, Severity},
@@ -44,6 +45,7 @@ impl Place {
 
     /// What was found the last time, if it is known.
     pub fn findings(&self, cache: &Cache) -> Option<Vec<Finding>> {
+        cache.hold(&self.0, Stamp::Json);
         cache.record::<Kept<Vec<Finding>>>(&self.0).map(|kept| kept.findings)
     }
 

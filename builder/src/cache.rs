@@ -9,10 +9,19 @@
 //! contexts/<hash>               content hashes of a build context's files, by stat
 //! verdicts/<key>.json           what a check found in an archive that was made
 //! facts.json                    what the sandbox can be made of on this machine, until its next boot
-//! refs/                         tag → manifest digest (routerpack-sources)
+//! refs/, http/, files/          tag, URL, local tar → digest of a blob (routerpack-sources)
+//! known_hosts                   first keys of ssh hosts
 //! locks/                        one file a lock that is held or waited for
-//! tmp/<run>/                    what is not finished; each run holds a lock on its own
+//! gate, usage, synced, format   see `ledger`, `usage`, below, and [`FORMAT`]
+//! tmp/<run>/                    what is not finished, and `uses`, the run's list of what it uses; each run holds a lock
+//!                               on its own folder
 //! ```
+//!
+//! What is a record, can be listed and may be removed is said by one table, [`crate::inventory::KINDS`]: whoever adds a
+//! folder adds a line there. Whoever uses a record calls [`Cache::hold`] before looking for it: it then stays until this
+//! run has ended, and its time of last use is kept. Nothing may rely on a record being there that it doesn't hold.
+//! Names of snapshots that steps made are never used twice, so that nothing made on top of a removed one is taken for
+//! something made on top of its successor.
 //!
 //! Nothing is ever written in place: a file or directory is made below `tmp/` and renamed. A rename
 //! is atomic but not durable, so a record carries the boot it was made in, and counts after a reboot
@@ -25,12 +34,18 @@ use std::{
     fs, io,
     os::unix::{ffi::OsStrExt, fs::DirBuilderExt},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use routerpack_graph::Digest;
-use routerpack_sources::FileLock;
+use routerpack_sources::{
+    FileLock,
+    ledger::{Ledger, Stamp},
+};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -58,6 +73,7 @@ pub struct Cache {
     next: AtomicU64,
     /// Records were written that no sync has covered yet.
     unsynced: AtomicBool,
+    ledger: Arc<Ledger>,
     _run_lock: fs::File,
 }
 
@@ -81,12 +97,31 @@ struct Stamped<T> {
 /// The list of [`Synced`].
 const SYNCED: &str = "synced";
 
-/// In a kept directory: when it was made.
-const STAMP: &str = "made";
+/// In a kept directory: when it was made, and [`Made`].
+pub(crate) const STAMP: &str = "made";
 
-/// A stamp alone.
-#[derive(Serialize, Deserialize)]
-struct Nothing {}
+/// What a kept directory says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Made {
+    /// What it is, for people.
+    pub what: String,
+    /// About how many bytes it takes on the disk; none if whoever wants to know has to look.
+    pub size: Option<u64>,
+    /// It is found by its name; else by a record that names it, without which it is of no use.
+    pub by_name: bool,
+}
+
+/// A record as it is on the disk, whether it counts or not.
+pub(crate) struct Found<T> {
+    pub value: T,
+    /// When it was made, in nanoseconds since 1970.
+    pub time: u64,
+    /// It was written in this boot, or synced in its own.
+    pub counts: bool,
+    /// How often it was used, see [`Stamp::Json`].
+    pub uses: u64,
+}
 
 /// More boots than this are not remembered; what the forgotten ones made is made again.
 const MAX_BOOTS: usize = 500;
@@ -96,6 +131,9 @@ const STARTING: &str = "starting-";
 
 /// The age from which such a folder counts as left behind.
 const STILLBORN: Duration = Duration::from_secs(60);
+
+/// How often a lock is asked for that may be held for long.
+const PAUSE: Duration = Duration::from_millis(50);
 
 fn unix_nanos() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
@@ -141,8 +179,10 @@ impl Cache {
         let (run, run_lock) = new_run(dir).map_err(fail("make a folder for this run"))?;
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_string();
         let synced = read_json(&dir.join(SYNCED)).unwrap_or_default();
+        let ledger = Ledger::open(dir, &run).map_err(fail("write down what it uses"))?;
         let cache = Self {
             dir: dir.clone(),
+            ledger: Arc::new(ledger),
             run,
             boot,
             synced,
@@ -157,6 +197,16 @@ impl Cache {
     /// The directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Where this run writes down what it uses.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// Sees to it that a record stays until this run ends; see [`Ledger::hold`].
+    pub fn hold(&self, below: impl AsRef<Path>, stamp: Stamp) {
+        self.ledger.hold(below, stamp);
     }
 
     /// A path below the cache.
@@ -181,6 +231,17 @@ impl Cache {
         FileLock::take(&self.lock_file(name))
     }
 
+    /// The same for what may take long: `stop` ends the wait, with [`io::ErrorKind::Interrupted`].
+    pub fn lock_unless(&self, name: &str, stop: &dyn Fn() -> bool) -> io::Result<FileLock> {
+        loop {
+            match self.try_lock(name)? {
+                Some(lock) => return Ok(lock),
+                None if stop() => return Err(io::ErrorKind::Interrupted.into()),
+                None => std::thread::sleep(PAUSE),
+            }
+        }
+    }
+
     /// The lock of this name, unless somebody holds it.
     pub fn try_lock(&self, name: &str) -> io::Result<Option<FileLock>> {
         FileLock::try_take(&self.lock_file(name))
@@ -198,9 +259,15 @@ impl Cache {
 
     /// Reads a record; none if it is absent, unreadable, or may not have reached the disk before a crash.
     pub fn record<T: DeserializeOwned>(&self, below: impl AsRef<Path>) -> Option<T> {
-        let stamped = read_json::<Stamped<T>>(&self.path(below))?;
-        let durable = || self.synced.iter().any(|s| s.boot == stamped.boot && stamped.time <= s.time);
-        (stamped.boot == self.boot || durable()).then_some(stamped.value)
+        self.found(below).filter(|found| found.counts).map(|found| found.value)
+    }
+
+    /// Reads a record, whether it counts or not.
+    pub(crate) fn found<T: DeserializeOwned>(&self, below: impl AsRef<Path>) -> Option<Found<T>> {
+        let bytes = fs::read(self.path(below)).ok()?;
+        let Stamped { boot, time, value } = serde_json::from_slice(&bytes).ok()?;
+        let counts = boot == self.boot || self.synced.iter().any(|s| s.boot == boot && time <= s.time);
+        Some(Found { value, time, counts, uses: 1 + (bytes.len() - bytes.trim_ascii_end().len()) as u64 })
     }
 
     /// Writes a record; it appears whole or not at all.
@@ -222,34 +289,65 @@ impl Cache {
 
     /// Whether [`Self::keep_dir`] has put a directory here that is whole.
     pub fn has_dir(&self, below: impl AsRef<Path>) -> bool {
-        self.record::<Nothing>(below.as_ref().join(STAMP)).is_some()
+        self.record::<Made>(below.as_ref().join(STAMP)).is_some()
     }
 
     /// When [`Self::keep_dir`] put a directory here, nanoseconds since 1970.
     pub fn kept_at(&self, below: impl AsRef<Path>) -> Option<u64> {
-        read_json::<Stamped<Nothing>>(&self.path(below.as_ref().join(STAMP))).map(|stamped| stamped.time)
+        self.found::<Made>(below.as_ref().join(STAMP)).map(|made| made.time)
     }
 
     /// Moves a finished directory of this run to its place, with a stamp in it. When another run was
     /// faster, its result stays and ours is dropped: both were made from the same key. What a crash may
     /// have left half-written there is replaced.
-    pub fn keep_dir(&self, temp: &Path, below: impl AsRef<Path>) -> io::Result<()> {
+    pub fn keep_dir(&self, temp: &Path, below: impl AsRef<Path>, made: &Made) -> io::Result<()> {
+        let below = below.as_ref();
         let to = self.path(below);
-        fs::write(temp.join(STAMP), self.stamped(&Nothing {})?)?;
+        fs::write(temp.join(STAMP), self.stamped(made)?)?;
         let put = || match fs::rename(temp, &to) {
-            Err(_) if self.has_dir(&to) => fs::remove_dir_all(temp),
+            Err(_) if self.has_dir(below) => fs::remove_dir_all(temp),
+            Ok(()) => {
+                self.ledger.grow(made.size.unwrap_or(0));
+                Ok(())
+            }
             other => other,
         };
-        if !to.exists() || self.has_dir(&to) {
+        if !to.exists() || self.has_dir(below) {
             return put();
         }
         // Under a lock, so that of two that find it broken none removes the other's whole one.
         let name = Digest::of(to.as_os_str().as_bytes());
         let _lock = self.lock(&format!("mend-{}", name.hex()))?;
-        if to.exists() && !self.has_dir(&to) {
-            fs::remove_dir_all(&to)?;
+        if to.exists() && !self.has_dir(below) {
+            self.remove(below)?;
         }
         put()
+    }
+
+    /// Removes a record, if it is there. From one moment to the next it has no name any more; only then its files go,
+    /// and if this run is killed, the next one sees to the rest.
+    pub fn remove(&self, below: impl AsRef<Path>) -> io::Result<()> {
+        self.discard(&[self.take_away(below)?])
+    }
+
+    /// The first half of [`Self::remove`], which takes no time however large the record is.
+    pub(crate) fn take_away(&self, below: impl AsRef<Path>) -> io::Result<PathBuf> {
+        let away = self.temp_path();
+        match fs::rename(self.path(below), &away) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(away),
+        }
+    }
+
+    /// The second half. Links are removed, never followed.
+    pub(crate) fn discard(&self, away: &[PathBuf]) -> io::Result<()> {
+        let remove = |path: &PathBuf| match fs::symlink_metadata(path) {
+            Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+            Ok(_) => fs::remove_file(path),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e),
+        };
+        away.iter().try_for_each(remove)
     }
 
     /// Whether this run has written records since the last [`Self::sync`].
@@ -289,6 +387,7 @@ impl Cache {
 
 impl Drop for Cache {
     fn drop(&mut self) {
+        let _ = self.write_growth();
         let _ = fs::remove_dir_all(&self.run);
     }
 }
@@ -354,7 +453,7 @@ mod tests {
         let make = |cache: &Cache, text: &str| {
             let temp = cache.temp_dir().unwrap();
             fs::write(temp.join("file"), text).unwrap();
-            cache.keep_dir(&temp, "layers/a").unwrap();
+            cache.keep_dir(&temp, "layers/a", &Made::default()).unwrap();
             assert!(!temp.exists());
             fs::read_to_string(dir.path().join("layers/a/file")).unwrap()
         };

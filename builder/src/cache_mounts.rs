@@ -14,9 +14,9 @@ use std::{
 };
 
 use routerpack_graph::{Digest, pb::CacheSharingOpt};
-use routerpack_sources::FileLock;
+use routerpack_sources::{FileLock, ledger::Stamp};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Made, STAMP};
 
 /// A cache directory in use; others may have it when this is dropped.
 pub struct CacheMount {
@@ -30,8 +30,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes the directory of the cache `id` that began as `base` (nothing, or the name of what `from=` or an owner and a
 /// mode made of it): one id with another beginning is another cache, as in BuildKit. Who takes several takes them in
-/// the order of id and base, and none twice: a locked one is waited for, until `stop` says so. `seed` fills it when it
-/// is made; it must end with a directory in the place that it is given.
+/// the order of id and base, and none twice: a locked one is waited for, until `stop`, which is asked each time, says
+/// so. `seed` fills it when it is made; it must end with a directory in the place that it is given.
 pub fn take(
     cache: &Cache,
     id: &str,
@@ -41,7 +41,9 @@ pub fn take(
     seed: &dyn Fn(&Path) -> io::Result<()>,
 ) -> io::Result<CacheMount> {
     let key = Digest::of(format!("{id}\n{base}").as_bytes()).hex()[..32].to_string();
-    let parent = cache.path("mounts").join(&key);
+    let below = Path::new("mounts").join(&key);
+    cache.hold(&below, Stamp::Inside(STAMP));
+    let parent = cache.path(&below);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&parent)?;
     let name = |number: usize| format!("mount-{key}-{number}");
     loop {
@@ -69,6 +71,11 @@ pub fn take(
                 let fresh = cache.temp_path();
                 seed(&fresh)?;
                 fs::rename(&fresh, &dir)?;
+            }
+            // What it holds counts with or without: the stamp is for those who list the cache.
+            if !parent.join(STAMP).exists() {
+                let made = Made { what: id.into(), by_name: true, ..Made::default() };
+                cache.write_record(below.join(STAMP), &made)?;
             }
             return Ok(CacheMount { dir, _lock: lock });
         }

@@ -97,11 +97,12 @@ fn no_space(error: &io::Error) -> &'static str {
 }
 
 impl Cause {
-    /// A failed system call, with what was done.
+    /// A failed system call, with what was done. One that was ended by an interrupt is no failure.
     pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| match routerpack_sources::Error::from_io(source) {
             Ok(inner) => inner.into(),
+            Err(source) if source.kind() == io::ErrorKind::Interrupted => Self::Interrupted,
             Err(source) => Self::Io { what, source },
         }
     }

@@ -1,6 +1,7 @@
 //! RUN: an overlay over the input's strata, a sandbox in it, and the upper becomes the next stratum.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs::{self, File},
     io::Read,
@@ -10,7 +11,7 @@ use std::{
     thread,
 };
 
-use routerpack_graph::{Digest, Platform, pb};
+use routerpack_graph::{Platform, pb};
 use routerpack_rootfs::{Index, Tree, scan};
 use routerpack_sandbox as sandbox;
 use sandbox::{Emulation, Isolation, Mount, Network, Scratch, Security, Source, Step, Streams};
@@ -23,6 +24,7 @@ use crate::{
     executor::{Executor, platform_of},
     request::{Request, Secret},
     rootfs::{Part, Rootfs},
+    strata::Name,
 };
 
 /// How many of a failed step's last lines the error repeats.
@@ -89,7 +91,7 @@ pub fn run(
     exec: &pb::ExecOp,
     inputs: &[Rootfs],
     task: &Task,
-    name: Digest,
+    name: &Name,
 ) -> Result<Rootfs, Cause> {
     let meta = exec.meta.as_ref().ok_or_else(|| Cause::Unsupported("the step has no command".into()))?;
     let cache = executor.strata().cache();
@@ -138,7 +140,7 @@ pub fn run(
         pb::SecurityMode::Sandbox => Security::Sandbox,
         pb::SecurityMode::Insecure => Security::Insecure,
     };
-    held.caches = take_caches(executor, exec, inputs)?;
+    held.caches = take_caches(executor, exec, inputs, task)?;
     for mount in exec.mounts.iter().filter(|m| m.dest != "/") {
         if let Some(mount) = lower_mount(executor, mount, inputs, &mut held)? {
             step.mounts.push(mount);
@@ -314,6 +316,7 @@ fn take_caches(
     executor: &Executor,
     exec: &pb::ExecOp,
     inputs: &[Rootfs],
+    task: &Task,
 ) -> Result<BTreeMap<(String, String), CacheMount>, Cause> {
     let mut wanted = BTreeMap::new();
     for mount in &exec.mounts {
@@ -326,12 +329,16 @@ fn take_caches(
     let mut taken = BTreeMap::new();
     for ((id, base), (mount, sharing, input)) in wanted {
         let seed = |to: &Path| seed_cache(executor, input.as_ref(), &mount.selector, to);
-        let stop = || executor.request.interrupt.is_raised();
-        let cache = cache_mounts::take(executor.strata().cache(), &id, &base, sharing, &stop, &seed);
-        let cache = cache.map_err(|error| match error.kind() {
-            std::io::ErrorKind::Interrupted => Cause::Interrupted,
-            _ => Cause::io(format!("take the cache {id}"))(error),
-        })?;
+        let told = Cell::new(false);
+        let stop = || {
+            if !told.replace(true) {
+                let line = format!("waits for the cache {id}, which another step or build has locked\n");
+                executor.ground.events.output(task, line.as_bytes());
+            }
+            executor.request.interrupt.is_raised()
+        };
+        let cache = cache_mounts::take(executor.strata().cache(), &id, &base, sharing, &stop, &seed)
+            .map_err(Cause::io(format!("take the cache {id}")))?;
         taken.insert((id, base), cache);
     }
     Ok(taken)

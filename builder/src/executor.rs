@@ -8,7 +8,7 @@ use std::{
 use routerpack_files as files;
 use routerpack_graph::{Digest, Platform, graph::Node, pb};
 use routerpack_rootfs::{Mtime, Tree};
-use routerpack_sources::{GitSource, HttpSource, Image, Registry};
+use routerpack_sources::{GitSource, HttpSource, Image, Registry, ledger::Stamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     rootfs::{Part, Rootfs, StratumId},
     solver::Work,
     source,
-    strata::Strata,
+    strata::{Name, Strata},
 };
 
 /// The executor of one build.
@@ -47,12 +47,20 @@ pub struct Executor<'a> {
     pub newest: Mutex<u64>,
 }
 
-/// An op's result in the cache.
+/// An op's result in the cache, in `ops/`.
 #[derive(Serialize, Deserialize)]
-struct Record {
-    strata: Vec<StratumId>,
+pub struct Record {
+    /// Its rootfs, lowest stratum first.
+    pub strata: Vec<StratumId>,
     /// When it was made, nanoseconds since 1970.
-    made: u64,
+    #[serde(default)]
+    pub made: u64,
+    /// What made it, for people.
+    #[serde(default)]
+    pub what: String,
+    /// The newest strata of its inputs.
+    #[serde(default)]
+    pub inputs: Vec<StratumId>,
 }
 
 /// A failure of a vertex.
@@ -97,7 +105,7 @@ impl Executor<'_> {
             Some(pb::op::Op::Exec(op)) => {
                 let facts = exec::facts(self, &node.op)?;
                 let keys = self.exec_keys(op, inputs)?;
-                self.cached(node, &facts, &[keys], |key| exec::run(self, &node.op, op, inputs, task, key))
+                self.cached(node, &facts, &[keys], inputs, |name| exec::run(self, &node.op, op, inputs, task, name))
             }
             Some(pb::op::Op::File(op)) => self.file(node, op, inputs),
             Some(pb::op::Op::Build(_)) => Err(Cause::Unsupported("nested builds are not supported".into())),
@@ -116,37 +124,41 @@ impl Executor<'_> {
         node: &Node,
         facts: &str,
         keys: &[Vec<InputKey>],
-        make: impl FnOnce(Digest) -> Result<Rootfs, Cause>,
+        inputs: &[Rootfs],
+        make: impl FnOnce(&Name) -> Result<Rootfs, Cause>,
     ) -> Result<(Rootfs, bool), Cause> {
         let keys: Vec<Digest> = keys.iter().map(|inputs| keys::key(&node.op, facts, inputs)).collect();
         let cache = self.strata().cache();
         let last = keys.last().expect("every op has a key");
-        let _lock = cache.lock(&format!("op-{}", last.hex())).map_err(Cause::io("lock a result"))?;
+        // Another build may be making the very same.
+        let stop = || self.request.interrupt.is_raised();
+        let lock = cache.lock_unless(&format!("op-{}", last.hex()), &stop);
+        let _lock = lock.map_err(Cause::io("lock a result"))?;
         if !node.metadata.ignore_cache {
             for (n, key) in keys.iter().enumerate() {
                 if let Some((rootfs, made)) = self.recorded(key) {
                     for earlier in &keys[..n] {
-                        self.record(earlier, &rootfs, made)?;
+                        self.record(earlier, &rootfs, made, node, inputs)?;
                     }
                     return Ok((rootfs, true));
                 }
             }
         }
-        // Without the cache the same key gives another result, and both may be in use.
-        let name = match node.metadata.ignore_cache {
-            true => Digest::of(format!("{last} {}", now()).as_bytes()),
-            false => last.clone(),
-        };
-        let rootfs = make(name)?;
+        // Not the key: what a step writes may differ each time, and what was made on top of an earlier result, now
+        // removed or unwanted (`--no-cache`), must not be found on top of this one.
+        let id = Digest::of(format!("{last} {}", now()).as_bytes());
+        let rootfs = make(&Name { id, what: described(node), by_name: false })?;
         let made = now();
         for key in &keys {
-            self.record(key, &rootfs, made)?;
+            self.record(key, &rootfs, made, node, inputs)?;
         }
         Ok((rootfs, false))
     }
 
     fn recorded(&self, key: &Digest) -> Option<(Rootfs, u64)> {
-        let record: Record = self.strata().cache().record(format!("ops/{}.json", key.hex()))?;
+        let file = format!("ops/{}.json", key.hex());
+        self.strata().cache().hold(&file, Stamp::Json);
+        let record: Record = self.strata().cache().record(file)?;
         if !record.strata.iter().all(|id| self.strata().has(id)) {
             return None;
         }
@@ -154,16 +166,19 @@ impl Executor<'_> {
         Some((Rootfs::kept(record.strata), record.made))
     }
 
-    fn record(&self, key: &Digest, rootfs: &Rootfs, made: u64) -> Result<(), Cause> {
+    fn record(&self, key: &Digest, rootfs: &Rootfs, made: u64, node: &Node, inputs: &[Rootfs]) -> Result<(), Cause> {
         self.used(made);
-        match rootfs.ids() {
-            Some(strata) => self
-                .strata()
-                .cache()
-                .write_record(format!("ops/{}.json", key.hex()), &Record { strata, made })
-                .map_err(Cause::io("write a result to the cache")),
-            None => Ok(()), // a live context has no name to be found under
-        }
+        let Some(strata) = rootfs.ids() else {
+            return Ok(()); // a live context has no name to be found under
+        };
+        let newest = |input: &Rootfs| match input.parts().last() {
+            Some(Part::Kept(id @ StratumId::Snapshot(_))) => Some(id.clone()),
+            _ => None,
+        };
+        let inputs = inputs.iter().filter_map(newest).collect();
+        let record = Record { strata, made, what: described(node), inputs };
+        let written = self.strata().cache().write_record(format!("ops/{}.json", key.hex()), &record);
+        written.map_err(Cause::io("write a result to the cache"))
     }
 
     fn used(&self, made: u64) {
@@ -228,7 +243,7 @@ impl Executor<'_> {
             };
             keys.push(inputs.iter().map(key).collect::<Result<_, _>>()?);
         }
-        self.cached(node, &facts, &keys, |name| {
+        self.cached(node, &facts, &keys, &inputs, |name| {
             let temp = self.strata().cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
             let (to, now) = (temp.join("fs"), now());
             std::fs::create_dir(&to).map_err(Cause::io("make a folder in the cache"))?;
@@ -256,6 +271,20 @@ impl Executor<'_> {
 /// The platform of an op; the machine's own where it names none.
 pub fn platform_of(op: &pb::Op, host: &Platform) -> Platform {
     op.platform.as_ref().map_or_else(|| host.clone(), Platform::from_pb)
+}
+
+/// What a vertex does, in words; of a URL in them, the part that may hold a password is left out.
+fn described(node: &Node) -> String {
+    let name = node.name();
+    let mut parts = name.split("://");
+    let mut out = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let authority = part.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(part.len());
+        let host = part[..authority].rfind('@').map_or(0, |at| at + 1);
+        out += "://";
+        out += &part[host..];
+    }
+    out
 }
 
 fn now() -> u64 {

@@ -16,7 +16,7 @@ use crate::{
     events::Events,
     request::Host,
     rootfs::{Part, Rootfs, StratumId},
-    strata::Strata,
+    strata::{Name, Strata},
 };
 
 /// More strata than this are joined before they are mounted: overlay takes some 400 lowers, and every
@@ -101,7 +101,8 @@ impl Ground<'_> {
             let tree = self.strata.tree(rootfs)?;
             let temp = self.strata.cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
             self.copy_tree(&tree, &temp.join("fs"))?;
-            self.strata.keep(&temp, single(&tree), name)?;
+            let name = Name { id: name, what: "files of one context, or of many steps".into(), by_name: true };
+            self.strata.keep(&temp, single(&tree), &name)?;
         }
         Ok(id)
     }

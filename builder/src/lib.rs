@@ -16,14 +16,19 @@ pub mod error;
 pub mod events;
 mod exec;
 mod executor;
+pub mod filter;
+pub mod fsck;
 mod ground;
 mod hashes;
+pub mod inventory;
 mod keys;
+pub mod prune;
 pub mod request;
 mod rootfs;
 mod solver;
 mod source;
 pub mod strata;
+mod usage;
 
 use std::sync::{Arc, Mutex, atomic::AtomicBool};
 
@@ -33,7 +38,7 @@ pub use request::{Host, Interrupt, Local, Request, Secret};
 pub use rootfs::{Part, Rootfs, StratumId};
 use routerpack_graph::pb;
 use routerpack_sources::{GitSource, HttpSource, Registry};
-pub use strata::Strata;
+pub use strata::{Name, Strata};
 
 use crate::{events::Events, executor::Executor, ground::Ground, hashes::Hashes};
 

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -17,6 +18,16 @@ pub enum StratumId {
     Layer(Digest),
     /// What a step or file op wrote.
     Snapshot(Digest),
+}
+
+impl StratumId {
+    /// Its directory below the cache.
+    pub fn below(&self) -> PathBuf {
+        match self {
+            Self::Layer(d) => Path::new("layers").join(d.hex()),
+            Self::Snapshot(d) => Path::new("snapshots").join(d.hex()),
+        }
+    }
 }
 
 impl fmt::Display for StratumId {

@@ -18,6 +18,7 @@ use crate::{
     executor::{Executor, platform_of},
     request::Local,
     rootfs::{Part, Rootfs, StratumId},
+    strata::Name,
 };
 
 /// How the temporary names of an output go on (routerpack-targets).
@@ -98,7 +99,8 @@ fn http(executor: &Executor, source: &pb::SourceOp) -> Result<Rootfs, Cause> {
         std::fs::create_dir(&dir)
             .and_then(|()| std::fs::copy(&blob, dir.join(name)))
             .map_err(Cause::io(format!("keep {}", source.identifier)))?;
-        executor.strata().keep(&temp, Index::new(vec![entry]), id)?;
+        let what = format!("{name} of {}", host(&source.identifier));
+        executor.strata().keep(&temp, Index::new(vec![entry]), &Name { id, what, by_name: true })?;
     }
     Ok(Rootfs::kept([kept]))
 }

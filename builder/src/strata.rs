@@ -16,11 +16,11 @@ use std::{
 };
 
 use routerpack_graph::Digest;
-use routerpack_rootfs::{DecodeError, Index, Stratum, Tree, layer};
-use routerpack_sources::Image;
+use routerpack_rootfs::{DecodeError, Entry, Index, Kind, Stratum, Tree, layer};
+use routerpack_sources::{Image, ledger::Stamp};
 
 use crate::{
-    cache::Cache,
+    cache::{Cache, Made, STAMP},
     error::Cause,
     events::{Ending, Events, Task},
     request::Interrupt,
@@ -34,6 +34,17 @@ const MIN_PULLS: usize = 3;
 /// which take eight megabytes. Those of larger ones are read again: beside a merged index they would double what an
 /// entry takes.
 const KEPT_ENTRIES: usize = 1 << 16;
+
+/// The name of a snapshot that is to be kept.
+#[derive(Clone, Debug)]
+pub struct Name {
+    /// Its name.
+    pub id: Digest,
+    /// What it is, for people.
+    pub what: String,
+    /// See [`Made::by_name`].
+    pub by_name: bool,
+}
 
 /// Gives strata by name.
 pub struct Strata {
@@ -100,7 +111,9 @@ impl Strata {
         if known().contains(id) {
             return true;
         }
-        let whole = self.cache.has_dir(self.dir_of(id));
+        let below = id.below();
+        self.cache.hold(&below, Stamp::Inside(STAMP));
+        let whole = self.cache.has_dir(below);
         if whole {
             known().insert(id.clone());
         }
@@ -114,10 +127,7 @@ impl Strata {
     }
 
     fn dir_of(&self, id: &StratumId) -> PathBuf {
-        match id {
-            StratumId::Layer(d) => self.cache.path("layers").join(d.hex()),
-            StratumId::Snapshot(d) => self.cache.path("snapshots").join(d.hex()),
-        }
+        self.cache.path(id.below())
     }
 
     /// The stratum of a part, with its index; a layer is pulled if need be.
@@ -175,10 +185,7 @@ impl Strata {
     /// Removes what is not as it was put there.
     fn discard(&self, id: &StratumId) -> io::Result<()> {
         self.whole.lock().expect("no panic while holding it").remove(id);
-        match fs::remove_dir_all(self.dir_of(id)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
-        }
+        self.cache.remove(id.below())
     }
 
     fn layer_index(&self, id: &StratumId, diff_id: &Digest) -> Result<Arc<Index>, Cause> {
@@ -193,17 +200,17 @@ impl Strata {
         let (image, n) = self.offered(diff_id).ok_or_else(|| {
             Cause::Unsupported(format!("layer {diff_id} is neither in the cache nor in an image of this build"))
         })?;
-        self.pull(&self.dir_of(id), &image, n)
+        self.pull(id, &image, n)
     }
 
-    fn pull(&self, dir: &Path, image: &Image, n: usize) -> Result<Arc<Index>, Cause> {
+    fn pull(&self, id: &StratumId, image: &Image, n: usize) -> Result<Arc<Index>, Cause> {
         let layer = &image.layers[n];
         let task = Task::Blob(layer.digest.clone());
         let start = Instant::now();
         self.events.started(&task, &format!("{} {}", short(&layer.digest), image.name));
         let told = (self.events.clone(), task.clone());
         let progress = move |_: &Digest, done: u64, total: u64| told.0.progress(&told.1, done, Some(total));
-        let spooled = self.spool(dir, image, n, Arc::new(progress));
+        let spooled = self.spool(id, image, n, Arc::new(progress));
         let ending = if spooled.is_ok() { Ending::Done } else { Ending::Failed };
         self.events.ended(&task, ending, start.elapsed());
         spooled
@@ -211,7 +218,7 @@ impl Strata {
 
     fn spool(
         &self,
-        dir: &Path,
+        id: &StratumId,
         image: &Image,
         n: usize,
         progress: Arc<dyn routerpack_sources::Progress>,
@@ -233,20 +240,21 @@ impl Strata {
                 actual,
             }));
         }
-        write_index(&temp, &read.index)?;
-        self.cache.keep_dir(&temp, dir).map_err(Cause::io("keep a layer"))?;
+        let size = write_index(&temp, &read.index)? + read.bytes;
+        let made = Made { what: image.name.clone(), size: Some(size), by_name: true };
+        self.cache.keep_dir(&temp, id.below(), &made).map_err(Cause::io("keep a layer"))?;
         Ok(Arc::new(read.index))
     }
 
     /// Keeps what a step or a file op has left in `temp` (its `fs/` is there already) under a name.
-    pub fn keep(&self, temp: &Path, index: Index, name: Digest) -> Result<StratumId, Cause> {
-        let id = StratumId::Snapshot(name);
-        let dir = self.dir_of(&id);
-        write_index(temp, &index)?;
+    pub fn keep(&self, temp: &Path, index: Index, name: &Name) -> Result<StratumId, Cause> {
+        let id = StratumId::Snapshot(name.id.clone());
+        let size = write_index(temp, &index)? + room(&index);
         if self.is_whole(&id) && self.index(&id)?.is_none() {
             self.discard(&id).map_err(Cause::io("remove a damaged snapshot"))?;
         }
-        self.cache.keep_dir(temp, &dir).map_err(Cause::io("keep a snapshot"))?;
+        let made = Made { what: name.what.clone(), size: Some(size), by_name: name.by_name };
+        self.cache.keep_dir(temp, id.below(), &made).map_err(Cause::io("keep a snapshot"))?;
         Ok(id)
     }
 
@@ -311,11 +319,11 @@ impl Strata {
     /// A layer's directory also holds the directories that the layer only implies, with the metadata that
     /// they have below, and copies of files below that it links to. So it depends on what is below.
     fn unpacked(&self, below: &[Part], part: &Part, diff_id: &Digest) -> Result<PathBuf, Cause> {
-        let dir = self.cache.path("layers").join(diff_id.hex());
+        let dir = StratumId::Layer(diff_id.clone()).below();
         let chain: Vec<String> = below.iter().map(|p| format!("{p:?}")).collect();
         let name = format!("fs-{}", &Digest::of(chain.join("\n").as_bytes()).hex()[..16]);
         let to = dir.join(name);
-        let unpacked = to.join("fs");
+        let unpacked = self.cache.path(to.join("fs"));
         if self.cache.has_dir(&to) {
             return Ok(unpacked);
         }
@@ -337,7 +345,8 @@ impl Strata {
         let warnings = routerpack_rootfs::unpack(&below, stratum, &temp.join("fs"), self.can_chown)
             .map_err(Cause::rootfs("a layer can't be unpacked"))?;
         warnings.iter().for_each(|w| self.events.warning(&w.to_string()));
-        self.cache.keep_dir(&temp, to).map_err(Cause::io("keep an unpacked layer"))
+        let made = Made { size: Some(room(stratum.index())), ..Made::default() };
+        self.cache.keep_dir(&temp, to, &made).map_err(Cause::io("keep an unpacked layer"))
     }
 }
 
@@ -356,9 +365,26 @@ impl<R: io::Read> io::Read for Interruptible<'_, R> {
     }
 }
 
-fn write_index(dir: &Path, index: &Index) -> Result<(), Cause> {
-    let written = fs::File::create(dir.join("index")).and_then(|file| index.encode(file));
-    written.map_err(Cause::io("write an index"))
+/// Gives the bytes that it takes.
+fn write_index(dir: &Path, index: &Index) -> Result<u64, Cause> {
+    let write = || {
+        let file = fs::File::create(dir.join("index"))?;
+        index.encode(&file)?;
+        Ok(file.metadata()?.len())
+    };
+    write().map_err(Cause::io("write an index"))
+}
+
+/// About how many bytes the files of a stratum take on a disk: what their blocks would, if none were shared.
+fn room(index: &Index) -> u64 {
+    const BLOCK: u64 = 4096;
+    let mut links = HashSet::new();
+    let takes = |entry: &Entry| match entry.kind {
+        Kind::Dir => BLOCK,
+        Kind::File if entry.link_group == 0 || links.insert(entry.link_group) => entry.size.next_multiple_of(BLOCK),
+        _ => 0,
+    };
+    index.entries().iter().map(takes).sum()
 }
 
 fn layer_cause(what: String, error: layer::LayerError) -> Cause {

@@ -54,7 +54,7 @@ pub struct BuildArgs {
     /// A secret for RUN --mount=type=secret: id=ID[,src=FILE|,env=VARIABLE]
     #[arg(long, value_name = "id=ID[,src=FILE]")]
     pub secret: Vec<String>,
-    /// An SSH agent for RUN --mount=type=ssh: default, or ID=SOCKET
+    /// An SSH agent for RUN --mount=type=ssh: default, ID=SOCKET, or private keys: ID=KEY[,KEY]
     #[arg(long, value_name = "default|ID=SOCKET")]
     pub ssh: Vec<String>,
     /// A label of the image
@@ -75,6 +75,9 @@ pub struct BuildArgs {
     /// Allow a privilege that the Dockerfile asks for
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PRIVILEGE")]
     pub allow: Vec<Allow>,
+    /// Limits that docker's build takes for RUN steps, and that steps here don't have
+    #[command(flatten)]
+    pub unlimited: UnlimitedArgs,
     /// What to do when a RUN step fails: `shell` opens one in that step's sandbox
     #[arg(long, value_enum, value_name = "shell")]
     pub on_failure: Option<OnFailure>,
@@ -90,6 +93,44 @@ pub struct BuildArgs {
     /// What becomes of the image
     #[command(flatten)]
     pub result: ResultArgs,
+}
+
+/// Flags of `docker buildx build` that are taken and do nothing: steps are in no control group of their own.
+#[derive(Debug, Args)]
+pub struct UnlimitedArgs {
+    #[arg(long, hide = true)]
+    cgroup_parent: Option<String>,
+    #[arg(short, long, hide = true)]
+    memory: Option<String>,
+    #[arg(long, hide = true)]
+    memory_swap: Option<String>,
+    #[arg(short, long, hide = true)]
+    cpu_shares: Option<i64>,
+    #[arg(long, hide = true)]
+    cpu_period: Option<i64>,
+    #[arg(long, hide = true)]
+    cpu_quota: Option<i64>,
+    #[arg(long, hide = true)]
+    cpuset_cpus: Option<String>,
+    #[arg(long, hide = true)]
+    cpuset_mems: Option<String>,
+}
+
+impl UnlimitedArgs {
+    /// The flags that were given.
+    pub fn given(&self) -> Vec<&'static str> {
+        let flags = [
+            ("--cgroup-parent", self.cgroup_parent.is_some()),
+            ("--memory", self.memory.is_some()),
+            ("--memory-swap", self.memory_swap.is_some()),
+            ("--cpu-shares", self.cpu_shares.is_some()),
+            ("--cpu-period", self.cpu_period.is_some()),
+            ("--cpu-quota", self.cpu_quota.is_some()),
+            ("--cpuset-cpus", self.cpuset_cpus.is_some()),
+            ("--cpuset-mems", self.cpuset_mems.is_some()),
+        ];
+        flags.into_iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| flag).collect()
+    }
 }
 
 /// `routerpack graph`

@@ -1,6 +1,7 @@
 //! The command line, as clap reads it. Names and meanings of `build`'s flags are those of `docker buildx build`.
 
 mod build;
+mod cache;
 mod check;
 mod image;
 mod recipe;
@@ -16,6 +17,7 @@ use check::CHECK_CODES;
 use image::SIZE_JSON;
 
 pub use build::{Allow, BuildArgs, GraphArgs, GraphFormat, OnFailure};
+pub use cache::{CacheAction, CacheArgs, CacheFormat, PruneArgs};
 pub use check::{CheckArgs, DevicesArgs, DiagnoseArgs, ExplainArgs, ReportFormat};
 pub use image::{
     CatArgs, CommitArgs, ConvertArgs, CpArgs, DiffArgs, HistoryArgs, InspectArgs, LsArgs, RunArgs, SizeArgs,
@@ -32,6 +34,10 @@ pub struct Cli {
     /// Where blobs, layers and results are kept [default: $XDG_CACHE_HOME/routerpack]
     #[arg(long, global = true, env = "ROUTERPACK_CACHE_DIR", value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
+    /// After a build, remove what was unused for longest until the cache holds no more than this; `none` for no limit
+    /// [default: a tenth of the disk, at most 20g]
+    #[arg(long, global = true, env = "ROUTERPACK_CACHE_LIMIT", value_name = "BYTES")]
+    pub cache_limit: Option<String>,
 }
 
 const EXIT_CODES: &str = "\
@@ -73,6 +79,8 @@ pub enum Command {
     /// Write the script that installs, updates or removes a container on a router
     #[command(visible_alias = "rsc")]
     Recipe(Box<RecipeArgs>),
+    /// Show, verify and remove what is kept for later builds
+    Cache(CacheArgs),
     /// Say what this machine can do and how to mend the rest
     Doctor,
     /// List the emulators found, where they are, and the platforms they run

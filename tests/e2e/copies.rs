@@ -208,9 +208,7 @@ fn links_are_followed_at_the_top_and_stay_inside() {
         ("COPY f /up/z/", format!("{rest} real/ real/a=a real/z/ real/z/f=f to->real up->../../real")),
         (
             "COPY f /dangling/",
-            format!(
-                "abs->/real dangling->/new/place file->real/a new/ new/place/ new/place/f=f real/ real/a=a to->real up->../../real"
-            ),
+            "abs->/real dangling->/new/place file->real/a new/ new/place/ new/place/f=f real/ real/a=a to->real up->../../real".to_string(),
         ),
         ("COPY f /file", format!("{rest} real/ real/a=f to->real up->../../real")),
         ("COPY --link f /to/", format!("{rest} real/ real/a=a to/ to/f=f up->../../real")),

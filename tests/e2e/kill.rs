@@ -10,7 +10,7 @@ use std::{
 use crate::support::{Archive, World, leftovers, run, tool};
 
 /// Starts a build and waits until its log says `sign`.
-fn start(world: &World, sign: &str, arguments: &[&str]) -> Child {
+pub fn start(world: &World, sign: &str, arguments: &[&str]) -> Child {
     let base = world.base_context("busybox");
     let mut command = world.command();
     command.args(["build", "--progress=plain", "--build-context", &base, "-o", "out.tar"]).args(arguments).arg("ctx");
@@ -82,4 +82,26 @@ fn killed_while_it_packs_and_while_it_unpacks() {
     }
     build_again(&world, &[]);
     assert_eq!(Archive::read(&world.path("out.tar")).entries()["big"].data.len(), 64 << 20);
+}
+
+#[test]
+fn who_waits_for_another_build_can_be_interrupted() {
+    let world = World::new();
+    let step =
+        |n: u8| format!("FROM busybox\nRUN --mount=type=cache,target=/c,sharing=locked echo started; sleep 60 # {n}\n");
+    world.write("ctx/Dockerfile", step(1));
+    let mut first = start(&world, " started", &[]);
+    // For the very step, and for the cache that another one has locked.
+    for (number, sign) in [(1, "RUN"), (2, "RUN")] {
+        world.write("ctx/Dockerfile", step(number));
+        let mut second = start(&world, sign, &[]);
+        thread::sleep(Duration::from_millis(300));
+        let began = Instant::now();
+        signal(&second, "INT");
+        assert_eq!(second.wait().unwrap().code(), Some(130));
+        assert!(began.elapsed() < Duration::from_secs(5), "it waited");
+    }
+    signal(&first, "INT");
+    assert_eq!(first.wait().unwrap().code(), Some(130));
+    leftovers::assert_no_processes_or_mounts(&world);
 }

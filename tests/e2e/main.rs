@@ -7,6 +7,7 @@ mod adds;
 mod bad_input;
 mod build;
 mod cache;
+mod cachelife;
 mod check;
 mod configs;
 mod contexts;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Archive, Outcome, World, finish, run, tool};
+use crate::support::{Archive, Outcome, User, World, finish, run, tool};
 
 fn command(world: &World, name: &str, dockerfile: &str, more: &[&str]) -> Command {
     world.write(&format!("{name}/Dockerfile"), dockerfile);
@@ -165,7 +165,7 @@ fn a_locked_cache_is_waited_for() {
     std::thread::sleep(Duration::from_millis(500));
     child.kill().unwrap();
     finish(&killed, child);
-    finish(&next.0, next.1).success();
+    finish(&next.0, next.1).success().says(&["waits for the cache //c, which another step or build has locked"]);
 }
 
 #[test]
@@ -375,6 +375,58 @@ impl Drop for Agent {
     }
 }
 
+#[test]
+fn ordinary_users_have_them_all() {
+    for user in [User::Ranges, User::SingleId] {
+        let world = World::of(user);
+        world.write("token", TOKEN);
+        world.write("ctx/f", "context");
+        let script = "#!/bin/sh\nssh-agent -D -a agent.sock &\nuntil [ -S agent.sock ]; do sleep 0.1; done\n\
+                      \"$@\" && status=0 || status=$?\nkill $!\nexit $status\n";
+        world.write("with-agent", script);
+        let steps = "FROM busybox\n\
+             RUN --mount=target=/b cat /b/f > /0\n\
+             RUN --mount=target=/b,rw echo > /b/new && ls /b > /1\n\
+             RUN --mount=type=cache,target=/c,mode=0711 stat -c '%a %u %g' /c > /2 && touch /c/x\n\
+             RUN --mount=type=cache,target=/c,mode=0711,sharing=locked ls /c > /3\n\
+             RUN --mount=type=secret,id=t stat -c '%a %u %g' /run/secrets/t > /4 && wc -c < /run/secrets/t >> /4\n\
+             RUN --mount=type=ssh stat -c '%a %u %g' $SSH_AUTH_SOCK > /5\n\
+             RUN --mount=type=tmpfs,target=/t,size=64k touch /t/f && ! dd if=/dev/zero of=/t/f bs=64k count=2\n";
+        let run_with = |dockerfile: &str| {
+            let inner =
+                command(&world, "ctx", dockerfile, &["--secret", "id=t,src=token", "--ssh", "default=agent.sock"]);
+            // The agent is the user's own, as the program is.
+            let mut words = inner.get_args().map(std::ffi::OsStr::to_owned).collect::<Vec<_>>();
+            let program = words.iter().position(|word| word.as_encoded_bytes().ends_with(b"/routerpack")).unwrap();
+            words.splice(program..program, ["/bin/sh".into(), "with-agent".into()]);
+            let mut outer = Command::new(inner.get_program());
+            outer.args(words).env_clear().current_dir(world.path("")).stdin(Stdio::null());
+            run(outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))))
+        };
+        run(tool("chown").arg(format!("--reference={}", world.path("token").display())).arg(world.path(""))).success();
+        run_with(steps).success();
+        let archive = Archive::read(&world.path("ctx.tar"));
+        for (name, text) in [
+            ("0", "context"),
+            ("1", "Dockerfile\nf\nnew\n"),
+            ("2", "711 0 0\n"),
+            ("3", "x\n"),
+            ("4", "400 0 0\n16\n"),
+            ("5", "600 0 0\n"),
+        ] {
+            assert_eq!(archive.text(name), text, "{user:?} {name}");
+        }
+        nowhere(TOKEN, &world.cache());
+        for option in ["ssh", "secret,id=t"] {
+            let outcome = run_with(&format!("FROM busybox\nRUN --mount=type={option},uid=7,gid=8 true\n"));
+            match user {
+                User::SingleId => drop(outcome.failure().says(&["Dockerfile:2", "7:8"])),
+                _ => drop(outcome.success()),
+            }
+        }
+    }
+}
+
 /// This machine's ssh-add, with its loader and libraries, as a context.
 fn ssh_add(world: &World) -> std::path::PathBuf {
     let program = tool("ssh-add");
@@ -429,6 +481,18 @@ fn an_agent_is_lent_with_owner_and_mode() {
         assert_eq!(run(tool("find").arg(world.cache()).args(["-type", kind])).text(), "", "the cache has a socket");
     }
     nowhere("the-comment", &world.cache().join("blobs"));
+    // Keys in place of an agent: one is started for the build, and ends with it.
+    let keys = format!("default={}", world.path("key").display());
+    let file =
+        format!("FROM busybox\nRUN --mount=from=tools,target=/tools --mount=type=ssh {list} > /0 && echo keys >> /0\n");
+    assert_eq!(built(&world, &file, &["--ssh", &keys, "--build-context", &tools]).text("0"), "1\nkeys\n");
+    assert_eq!(std::fs::read_dir(world.root().join("tmp")).unwrap().count(), 0);
+    build(&world, &file, &["--ssh", "default=absent", "--build-context", &tools])
+        .failure()
+        .says(&["absent", "private keys"]);
+    world.write("nokey", "no key");
+    let nokey = format!("default={}", world.path("nokey").display());
+    build(&world, &file, &["--ssh", &nokey, "--build-context", &tools]).failure().says(&["--ssh default", "nokey"]);
     for (flag, says) in [("id=absent,required", "--ssh absent"), ("source=x", "ssh does not support source")] {
         let file = format!("FROM busybox\nRUN --mount=type=ssh,{flag} true\n");
         build(&world, &file, &[]).failure().says(&["Dockerfile:2", says]);

@@ -214,6 +214,17 @@ fn names_hosts_and_limits() {
         assert!(hosts.lines().any(is_it), "{hosts}");
     }
     assert!(!archive.entries().contains_key("etc/hosts"), "a step's own");
+    // Taken, as docker's build takes them, and said to be without effect.
+    let limits =
+        ["--memory=1g", "--memory-swap=-1", "--cpu-shares=2", "--cpu-period=1", "--cpu-quota=1", "--cpuset-cpus=0"];
+    let more = ["--cpuset-mems=0", "--cgroup-parent=x"];
+    let said: Vec<String> =
+        limits.iter().chain(&more).map(|f| f.split('=').next().unwrap().to_string() + " has no effect").collect();
+    let said: Vec<&str> = said.iter().map(String::as_str).collect();
+    build(&world, file, &[&limits[..], &more].concat()).success().says(&said);
+    build(&world, file, &["-m", "1g", "-c", "2"])
+        .success()
+        .says(&["--memory has no effect", "--cpu-shares has no effect"]);
     for bad in ["--add-host=db", "--ulimit=files=1", "--ulimit=nofile=x", "--shm-size=much"] {
         build(&world, file, &[bad]).failure();
     }

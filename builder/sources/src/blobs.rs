@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use routerpack_graph::Digest;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
@@ -16,8 +17,13 @@ use rustix::io::Errno;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::Config;
 use crate::error::{Error, Result};
+use crate::ledger::{Ledger, Stamp};
 use crate::lock::FileLock;
+
+/// Where blobs are, below the cache.
+const BLOBS: &str = "blobs/sha256";
 
 /// The directory of blobs, with its temporary files and locks beside it.
 #[derive(Clone, Debug)]
@@ -25,20 +31,33 @@ pub struct BlobStore {
     blobs: PathBuf,
     tmp: PathBuf,
     locks: PathBuf,
+    ledger: Option<Arc<Ledger>>,
 }
 
 impl BlobStore {
     /// Opens (and makes) the store under a cache directory. Directories are private (0700): a blob
     /// may hold set-id files and licensed content.
     pub fn open(cache: &Path) -> Result<Self> {
-        let store = Self { blobs: cache.join("blobs/sha256"), tmp: cache.join("tmp"), locks: cache.join("locks") };
+        let store = Self { blobs: cache.join(BLOBS), tmp: cache.join("tmp"), locks: cache.join("locks"), ledger: None };
         for dir in [&store.blobs, &store.tmp, &store.locks] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(Error::file(dir, "create"))?;
         }
         Ok(store)
     }
 
-    /// Where a blob is, or would be.
+    /// The store of these settings' cache; what is used of it stays while the run lives whose ledger they have.
+    pub fn of(config: &Config) -> Result<Self> {
+        Ok(Self { ledger: config.ledger.clone(), ..Self::open(&config.cache)? })
+    }
+
+    /// See [`Ledger::hold`].
+    fn hold(&self, digest: &Digest) {
+        if let Some(ledger) = &self.ledger {
+            ledger.hold(Path::new(BLOBS).join(digest.hex()), Stamp::Plain);
+        }
+    }
+
+    /// Where a blob is, or would be. It may be removed at any time unless [`Self::get`] or a writer gave it before.
     pub fn path(&self, digest: &Digest) -> PathBuf {
         self.blobs.join(digest.hex())
     }
@@ -50,6 +69,7 @@ impl BlobStore {
 
     /// The blob, if it is there. What is read must still be hashed.
     pub fn get(&self, digest: &Digest) -> Result<Option<File>> {
+        self.hold(digest);
         let path = self.path(digest);
         match File::open(&path) {
             Ok(file) => Ok(Some(file)),
@@ -76,7 +96,7 @@ impl BlobStore {
     /// Stores bytes whose digest is known to be right because it is computed here.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
-        if !self.path(&digest).exists() {
+        if self.get(&digest)?.is_none() {
             let mut writer = self.writer()?;
             writer.write_all(bytes).map_err(Error::file(&self.tmp, "write"))?;
             writer.commit(&digest, Some(bytes.len() as u64), "the cache")?;
@@ -148,7 +168,12 @@ impl BlobWriter {
         if actual != *expected {
             return Err(Error::WrongDigest { from: from.into(), expected: expected.clone(), actual });
         }
-        self.file.name(&self.store.path(expected))
+        self.store.hold(expected);
+        self.file.name(&self.store.path(expected))?;
+        if let Some(ledger) = &self.store.ledger {
+            ledger.grow(self.size);
+        }
+        Ok(())
     }
 
     /// Gives the blob the name of whatever it turned out to be.

@@ -20,6 +20,7 @@ mod git;
 mod http;
 mod image;
 mod layer;
+pub mod ledger;
 mod location;
 mod lock;
 mod manifest;
@@ -50,6 +51,8 @@ pub use store::{Store, StoreKind, open_store};
 pub struct Config {
     /// The cache directory; `blobs/`, `refs/`, `locks/` and `tmp/` are made in it.
     pub cache: PathBuf,
+    /// Where it is written down what of the cache is in use, and by how much it grows.
+    pub ledger: Option<std::sync::Arc<ledger::Ledger>>,
     /// Docker's `config.json`, for credentials. A missing file means: anonymous.
     pub docker_config: Option<PathBuf>,
     /// PEM files with further certificate authorities, or with servers' own self-signed certificates.
@@ -81,6 +84,7 @@ impl Config {
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         Self {
             cache: cache.into(),
+            ledger: None,
             docker_config: None,
             ca_files: Vec::new(),
             insecure_hosts: Vec::new(),

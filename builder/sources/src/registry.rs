@@ -68,7 +68,7 @@ struct Record {
 impl Registry {
     /// Registries with a cache under `config.cache`; nothing is contacted.
     pub fn new(config: &Config) -> Result<Self> {
-        let blobs = BlobStore::open(&config.cache)?;
+        let blobs = BlobStore::of(config)?;
         let refs = config.cache.join("refs");
         fs::create_dir_all(&refs).map_err(Error::file(&refs, "create"))?;
         Ok(Self { inner: Arc::new(Inner { http: Http::new(config), blobs, refs, credentials: Mutex::default() }) })
@@ -217,7 +217,8 @@ impl Inner {
     /// The recorded digest, if the document behind it is still there. An unreadable record is none.
     fn known(&self, reference: &Reference) -> Option<Digest> {
         let record: Record = serde_json::from_slice(&fs::read(self.record_path(reference)).ok()?).ok()?;
-        let there = record.reference == reference.to_string() && self.blobs.path(&record.digest).exists();
+        let there =
+            record.reference == reference.to_string() && self.blobs.get(&record.digest).is_ok_and(|b| b.is_some());
         there.then_some(record.digest)
     }
 

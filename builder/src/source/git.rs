@@ -15,6 +15,7 @@ use crate::{
     error::Cause,
     executor::Executor,
     rootfs::{Rootfs, StratumId},
+    strata::Name,
 };
 
 /// Raised when what is made of a commit changes.
@@ -137,7 +138,9 @@ fn keep(executor: &Executor, asked: &Asked, work: &Path, time: i64, id: Digest) 
     for entry in &mut entries {
         settle(&to, entry, asked.commit_mtime.then_some(time)).map_err(Cause::io(format!("prepare {}", what())))?;
     }
-    executor.strata().keep(&temp, Index::new(entries), id)?;
+    let what =
+        format!("{} of {}", if asked.reference.is_empty() { "HEAD" } else { &asked.reference }, asked.remote.shown());
+    executor.strata().keep(&temp, Index::new(entries), &Name { id, what, by_name: true })?;
     Ok(())
 }
 

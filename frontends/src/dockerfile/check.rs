@@ -1,6 +1,8 @@
 //! What `# check=` says about lint: `skip=RuleA,RuleB;error=true;experimental=RuleC`
 //! (BuildKit: `ParseLintOptions` in `frontend/dockerfile/linter/linter.go`).
 
+use std::collections::BTreeSet;
+
 use super::mount::parse_bool;
 use super::statement::Statement;
 
@@ -10,12 +12,12 @@ pub enum Rules {
     /// Every rule: `all`.
     All,
     /// These, by their names.
-    Named(Vec<String>),
+    Named(BTreeSet<String>),
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self::Named(Vec::new())
+        Self::Named(BTreeSet::new())
     }
 }
 
@@ -31,7 +33,7 @@ impl Rules {
     pub fn contains(&self, rule: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Named(names) => names.iter().any(|name| name == rule),
+            Self::Named(names) => names.contains(rule),
         }
     }
 }
@@ -93,7 +95,7 @@ impl Statement {
     pub fn check_options(&self) -> Option<CheckOptions> {
         let value = self.comments.iter().find_map(|comment| {
             let (name, value) = comment.text.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("check").then(|| value.trim())
+            name.trim().eq_ignore_ascii_case("check").then(|| value.trim()).filter(|value| !value.is_empty())
         })?;
         CheckOptions::parse(before_space(value)).ok()
     }
@@ -134,6 +136,21 @@ mod tests {
         let source = "# check=skip=A // why\nFROM a\n# other\n# Check = skip=B;error=true // why\nENV a=b\n# check=skip\nUSER b\n";
         let file = Dockerfile::parse(source).unwrap();
         assert_eq!(options_of(source, None).unwrap().skip, named(&["A"]));
+        let own = |comments: &str| {
+            Dockerfile::parse(&format!("FROM a\n{comments}USER b")).unwrap().stages[0].commands[0].check_options()
+        };
+        let skip = |rule| Some(CheckOptions { skip: named(&[rule]), ..CheckOptions::default() });
+        for (comments, expected) in [
+            ("# check=\n# check=skip=B\n", skip("B")),
+            ("# check=skip=A\n# check=skip=B\n", skip("A")),
+            ("# check=skip\n# check=skip=B\n", None),
+            ("# syntax=x\n# why\n# check=skip=B\n", skip("B")),
+            ("# check=skip=B\n#\n", None),
+            ("# check=skip=B\n\n", None),
+            ("  #check=skip=B//why\n", skip("B//why")),
+        ] {
+            assert_eq!(own(comments), expected, "{comments}");
+        }
         let own: Vec<_> = file.instructions().map(|instruction| instruction.check_options()).collect();
         let b = CheckOptions { skip: named(&["B"]), error: true, ..CheckOptions::default() };
         assert_eq!(own, [None, Some(b), None]);

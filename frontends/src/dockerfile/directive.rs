@@ -2,7 +2,7 @@
 //!
 //! BuildKit (`frontend/dockerfile/parser/directives.go`): they end at the first line that is none, be it blank, a
 //! usual comment or an instruction; names ignore case; an unknown one is a comment; one name may come once. The
-//! `escape` directive is not looked for behind a `#!` line, the others are.
+//! `escape` directive may be indented, and is not looked for behind a `#!` line; with the others it is the contrary.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ pub(super) fn read(source: &str) -> Head {
     let mut head = Head { directives: Vec::new(), escape: '\\', diagnostics: Vec::new() };
     let mut lines = Lines::new(source).peekable();
     let shebang = lines.next_if(|line| line.raw.starts_with("#!")).is_some();
-    for found in scan(lines, "#") {
+    for found in scan(lines, "#", true) {
         match found {
             Err(diagnostic) => head.diagnostics.push(diagnostic),
             Ok(directive) if directive.name != "escape" => head.directives.push(directive),
@@ -77,8 +77,7 @@ pub fn detect_syntax(source: &str) -> Option<Syntax> {
     let mut lines = Lines::new(source).peekable();
     let shebang = lines.next_if(|line| line.raw.starts_with("#!"));
     for mark in ["#", "//"] {
-        let found = scan(lines.clone(), mark).map_while(Result::ok).find(|directive| directive.name == "syntax");
-        if let Some(Directive { value, .. }) = found {
+        if let Some(value) = find(lines.clone(), mark, "syntax") {
             let reference = value.text.split(' ').next().unwrap_or_default().to_owned();
             return Some(Syntax { reference, command_line: value.text, span: value.span });
         }
@@ -90,13 +89,27 @@ pub fn detect_syntax(source: &str) -> Option<Syntax> {
     Some(Syntax { reference: value.clone(), command_line: value, span: Span::new(start, source.len()) })
 }
 
+/// The value of the `check` directive.
+pub(super) fn check(source: &str) -> Option<Word> {
+    let mut lines = Lines::new(source).peekable();
+    lines.next_if(|line| line.raw.starts_with("#!"));
+    find(lines, "#", "check")
+}
+
+/// The value of a directive that stands at the start of its line.
+fn find<'s>(lines: impl Iterator<Item = Line<'s>>, mark: &'static str, name: &str) -> Option<Word> {
+    let found = scan(lines, mark, false).map_while(Result::ok).find(|directive| directive.name == name);
+    found.map(|directive| directive.value)
+}
+
 /// The directives behind this comment mark, up to the first line that is none.
 fn scan<'s>(
     lines: impl Iterator<Item = Line<'s>>,
     mark: &'static str,
+    indented: bool,
 ) -> impl Iterator<Item = Result<Directive, Diagnostic>> {
     let mut seen = BTreeSet::new();
-    lines.map_while(move |line| directive(line, mark)).map(move |directive| {
+    lines.map_while(move |line| directive(line, mark, indented)).map(move |directive| {
         if seen.insert(directive.name.clone()) {
             return Ok(directive);
         }
@@ -105,16 +118,20 @@ fn scan<'s>(
     })
 }
 
-/// The directive on a line, if there is one.
-fn directive(line: Line<'_>, mark: &str) -> Option<Directive> {
-    let (text, start) = line.trimmed();
+/// The directive on a line, if there is one; maybe `indented`.
+fn directive(line: Line<'_>, mark: &str, indented: bool) -> Option<Directive> {
+    let (text, start) = if indented { line.trimmed() } else { (line.text(), line.start) };
     let (name, behind) = text.strip_prefix(mark)?.split_once('=')?;
     let name = name.trim().to_ascii_lowercase();
-    let value = behind.trim();
-    if !KNOWN.contains(&name.as_str()) || value.is_empty() {
+    if !KNOWN.contains(&name.as_str()) || behind.is_empty() {
         return None;
     }
-    let at = start + text.len() - behind.len() + (behind.len() - behind.trim_start().len());
+    // A value of nothing but blanks is the last of them.
+    let value = Some(behind.trim()).filter(|value| !value.is_empty());
+    let value = value.or_else(|| behind.char_indices().next_back().map(|(at, _)| &behind[at..]))?;
+    let blanks =
+        if value.trim().is_empty() { behind.len() - value.len() } else { behind.len() - behind.trim_start().len() };
+    let at = start + text.len() - behind.len() + blanks;
     Some(Directive { name, value: Word::new(value, Span::new(at, at + value.len())) })
 }
 
@@ -144,6 +161,8 @@ mod tests {
             ("\n# check=skip=all\n", vec![]),
             ("# other\n# check=skip=all\n", vec![]),
             ("# check=\n# syntax=a\n", vec![]),
+            ("# check= \t\n", vec![("check", "\t")]),
+            ("  # check=skip=all\n\t#escape=`\n", vec![("check", "skip=all"), ("escape", "`")]),
             ("//check=skip=all\n", vec![]),
         ] {
             let found = names(source);
@@ -156,6 +175,7 @@ mod tests {
     fn wrong_directives_are_errors() {
         let messages = |source| read(source).diagnostics.into_iter().map(|d| d.message).collect::<Vec<_>>();
         assert_eq!(messages("# escape=\\\n# escape=`\n"), ["only one escape parser directive can be used"]);
+        assert_eq!(messages("# escape= \n"), ["invalid escape token ' ' does not match ` or \\"]);
         assert_eq!(messages("# escape=x\n"), ["invalid escape token 'x' does not match ` or \\"]);
         assert_eq!(read("# escape=`\nFROM a").escape, '`');
     }
@@ -167,6 +187,16 @@ mod tests {
             ("#!/bin/sh\n# syntax = dockerfile:experimental\n", Some(("dockerfile:experimental", 2))),
             ("#!/bin/sh\n\n# syntax = dockerfile:experimental\n", None),
             ("FROM busybox\nRUN ls\n", None),
+            (" # syntax=x\n", None),
+            ("# escape=`\n# syntax=x\n", Some(("x", 2))),
+            (" # escape=`\n# syntax=x\n", None),
+            ("# syntax=x\n# syntax=y\n", Some(("x", 1))),
+            ("# escape=`\n# escape=`\n# syntax=y\n", None),
+            ("#!/bin/sh\n\u{feff}# syntax=x\n", None),
+            (" //syntax=x", None),
+            ("{\"syntax\": 1}", None),
+            ("{\"Syntax\": \"x\"}", None),
+            ("[\"syntax\"]", None),
             ("//syntax=foo\n//key=value", Some(("foo", 1))),
             ("#!/bin/sh\n//syntax=x", Some(("x", 2))),
             ("{\"syntax\": \"foo\", \"bar\": [\"abc\"]}", Some(("foo", 1))),

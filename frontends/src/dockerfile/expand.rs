@@ -27,6 +27,9 @@ const MAX_DEPTH: usize = 100;
 /// How many bytes one expansion may yield: `ENV a=$a$a` in many lines doubles its value each time.
 const MAX_RESULT: usize = 16 << 20;
 
+/// How much one expansion may cost, in the steps of [`Expansion::work`].
+const MAX_WORK: usize = 64 << 20;
+
 /// A name: digits, or one of the shell's special parameters, or letters, digits and underscores.
 static NAME: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^(?:\p{Nd}+|[@*#?$!-]|[\p{L}\p{Nd}_]+)").expect("a constant pattern"));
@@ -67,6 +70,9 @@ pub struct Expansion {
     pub matched: BTreeSet<String>,
     /// The variables that were asked for and are unset.
     pub unmatched: BTreeSet<String>,
+    /// What it cost: the characters read, the bytes written at each level of nesting, and for each pattern its
+    /// length times the value's. It is counted, not measured, so the same word always costs the same.
+    pub work: usize,
 }
 
 /// A word that can't be expanded.
@@ -104,6 +110,8 @@ pub enum Fault {
     Depth,
     #[error("the result is larger than {MAX_RESULT} bytes")]
     Size,
+    #[error("its patterns are too long for values so large")]
+    Work,
 }
 
 impl Expander {
@@ -120,11 +128,21 @@ impl Expander {
 
     /// Expands a word in an environment.
     pub fn expand(&self, word: &str, env: &(impl Environment + ?Sized)) -> Result<Expansion, ExpandError> {
-        let mut scan =
-            Scan { rules: *self, env, rest: word, depth: 0, matched: BTreeSet::new(), unmatched: BTreeSet::new() };
+        let mut scan = Scan {
+            rules: *self,
+            env,
+            rest: word,
+            depth: 0,
+            matched: BTreeSet::new(),
+            unmatched: BTreeSet::new(),
+            work: 0,
+        };
         let mut words = Splitter::default();
         match scan.until(None, self.keep_escapes, Some(&mut words)) {
-            Ok(text) => Ok(Expansion { text, words: words.finish(), matched: scan.matched, unmatched: scan.unmatched }),
+            Ok(text) => {
+                let Scan { matched, unmatched, work, .. } = scan;
+                Ok(Expansion { text, words: words.finish(), matched, unmatched, work })
+            }
             Err(fault) => Err(ExpandError { word: word.chars().take(200).collect(), fault }),
         }
     }
@@ -161,6 +179,7 @@ struct Scan<'w, E: ?Sized> {
     depth: usize,
     matched: BTreeSet<String>,
     unmatched: BTreeSet<String>,
+    work: usize,
 }
 
 impl<'w, E: Environment + ?Sized> Scan<'w, E> {
@@ -168,8 +187,27 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
         self.rest.chars().next()
     }
 
+    fn append(&mut self, text: &mut String, part: &str) -> Result<(), Fault> {
+        if text.len() + part.len() > MAX_RESULT {
+            return Err(Fault::Size);
+        }
+        text.push_str(part);
+        self.spend(part.len())
+    }
+
+    fn spend(&mut self, work: usize) -> Result<(), Fault> {
+        self.work = self.work.saturating_add(work);
+        if self.work > MAX_WORK { Err(Fault::Work) } else { Ok(()) }
+    }
+
+    /// Before a pattern is looked for in a value: whatever the pattern, that takes no more than so many steps.
+    fn spend_on_pattern(&mut self, pattern: &str, value: &str) -> Result<(), Fault> {
+        self.spend((pattern.len() + 1).saturating_mul(value.len() + 1))
+    }
+
     fn next(&mut self) -> Option<char> {
         let c = self.peek()?;
+        self.work += 1;
         self.rest = &self.rest[c.len_utf8()..];
         Some(c)
     }
@@ -195,14 +233,14 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
             match c {
                 '$' => {
                     let value = self.dollar()?;
-                    append(&mut text, &value)?;
+                    self.append(&mut text, &value)?;
                     if let Some(words) = &mut words {
                         value.chars().for_each(|c| words.push(c));
                     }
                 }
                 '\'' | '"' if self.rules.quotes != Quotes::Ignore => {
                     let quoted = if c == '"' { self.double_quoted()? } else { self.single_quoted()? };
-                    append(&mut text, &quoted)?;
+                    self.append(&mut text, &quoted)?;
                     if let Some(words) = &mut words {
                         words.word.push_str(&quoted);
                     }
@@ -215,7 +253,7 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
                     let taken = &self.rest[..blanks];
                     self.rest = &self.rest[blanks..];
                     for part in ["<", taken] {
-                        append(&mut text, part)?;
+                        self.append(&mut text, part)?;
                         if let Some(words) = &mut words {
                             words.word.push_str(part);
                         }
@@ -269,7 +307,7 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
                 '"' => break,
                 '$' => {
                     let value = self.dollar()?;
-                    append(&mut text, &value)?;
+                    self.append(&mut text, &value)?;
                 }
                 c if c == self.rules.escape => {
                     if self.rules.keep_escapes {
@@ -375,6 +413,7 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
                     None => (word.as_str(), Reach::Shortest),
                 };
                 let value = value.unwrap_or_default();
+                self.spend_on_pattern(pattern, value)?;
                 let trim = if operator == '#' { glob::trim_prefix } else { glob::trim_suffix };
                 trim(pattern, value, reach)
                     .map_err(|reason| Fault::Pattern { pattern: pattern.to_owned(), reason: reason.to_string() })
@@ -395,6 +434,7 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
             return Ok(format!("${{{name}/{pattern}/{replacement}}}"));
         }
         let value = value.unwrap_or_default();
+        self.spend_on_pattern(&pattern, value)?;
         let regex = glob::to_regex(&pattern, Reach::Longest, false)
             .map_err(|reason| Fault::Pattern { pattern, reason: reason.to_string() })?;
         let mut text = String::new();
@@ -403,26 +443,20 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
         // `$$` a dollar; where one is replaced, a dollar is a dollar.
         for captures in regex.captures_iter(value).take(if all { usize::MAX } else { 1 }) {
             let found = captures.get(0).expect("the whole match");
-            append(&mut text, &value[copied..found.start()])?;
+            self.append(&mut text, &value[copied..found.start()])?;
             copied = found.end();
             if all {
+                // each of its groups may be the whole match
+                self.spend(replacement.len() + replacement.matches('$').count() * found.len())?;
                 captures.expand(&replacement, &mut text);
-                append(&mut text, "")?;
+                self.append(&mut text, "")?;
             } else {
-                append(&mut text, &replacement)?;
+                self.append(&mut text, &replacement)?;
             }
         }
-        append(&mut text, &value[copied..])?;
+        self.append(&mut text, &value[copied..])?;
         Ok(text)
     }
-}
-
-fn append(text: &mut String, part: &str) -> Result<(), Fault> {
-    if text.len() + part.len() > MAX_RESULT {
-        return Err(Fault::Size);
-    }
-    text.push_str(part);
-    Ok(())
 }
 
 #[cfg(test)]
@@ -468,6 +502,8 @@ mod tests {
         assert_eq!(e.expand(&"$a".repeat(17), &big).unwrap_err().fault, Fault::Size);
         assert_eq!(e.expand(&format!("${{a//x/{}}}", "y".repeat(1000)), &big).unwrap_err().fault, Fault::Size);
         let long = format!("${{a#{}}}", "?".repeat(60_000));
-        assert!(matches!(e.expand(&long, &big).unwrap_err().fault, Fault::Pattern { .. }));
+        assert_eq!(e.expand(&long, &big).unwrap_err().fault, Fault::Work);
+        let small = env(&[("a", "x")]);
+        assert!(matches!(e.expand(&long, &small).unwrap_err().fault, Fault::Pattern { .. }));
     }
 }

@@ -134,6 +134,6 @@ fn values_that_double_stop_in_time() {
     let source = format!("FROM alpine\nENV A=0123456789\n{}", "ENV A=$A$A\n".repeat(40));
     let error = try_lower(&source, &options(), &World::new()).err().unwrap();
     assert!(error.to_string().contains("too large"), "{error}");
-    let label = format!("FROM alpine\nENV A={}\n{}", "x".repeat(60_000), "LABEL l=$A$A$A$A$A$A$A$A$A$A\n".repeat(30));
+    let label = format!("FROM alpine\nENV A={}\n{}", "x".repeat(60_000), "LABEL l=$A$A$A$A$A$A$A$A$A$A\n".repeat(120));
     assert!(try_lower(&label, &options(), &World::new()).is_err());
 }

@@ -49,7 +49,7 @@ impl HttpSource {
     pub fn new(config: &Config) -> Result<Self> {
         let records = config.cache.join("http");
         fs::create_dir_all(&records).map_err(Error::file(&records, "create"))?;
-        Ok(Self { http: Http::new(config), blobs: BlobStore::open(&config.cache)?, records })
+        Ok(Self { http: Http::new(config), blobs: BlobStore::of(config)?, records })
     }
 
     /// Where downloads are.

@@ -62,7 +62,7 @@ impl Packing {
 }
 
 pub(super) fn open(path: &Path, config: &Config) -> Result<Tar> {
-    let blobs = BlobStore::open(&config.cache)?;
+    let blobs = BlobStore::of(config)?;
     let mut file = File::open(path).map_err(Error::file(path, "open"))?;
     let metadata = file.metadata().map_err(Error::file(path, "open"))?;
     // Inode and change time change with every write and every replacement; neither can be set back by
@@ -112,7 +112,7 @@ impl Tar {
         let whole = super::members::Range::new(self.file.clone(), 0, self.size);
         let digest = digest_of(whole).map_err(Error::file(path, "read"))?;
         let record = Record { stamp: self.stamp.clone(), digest: digest.clone() };
-        BlobStore::open(&config.cache)?.write_record(&self.record, &record)?;
+        BlobStore::of(config)?.write_record(&self.record, &record)?;
         Ok(digest)
     }
 }

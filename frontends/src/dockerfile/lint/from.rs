@@ -1,5 +1,7 @@
 //! Rules about FROM: its variables, its platform, and what the base turns out to be.
 
+use std::collections::BTreeSet;
+
 use routerpack_graph::Platform;
 
 use super::super::ast::{Dockerfile, Stage};
@@ -8,7 +10,7 @@ use super::super::lower::golang::quoted;
 use super::super::lower::reference::Reference;
 use super::super::lower::variables::Variables;
 use super::rules::*;
-use super::{Lint, Place, suggestion};
+use super::{Lint, Place};
 
 /// The bases must be valid if no build argument is given: `defaults` are the global variables then.
 pub(in crate::dockerfile) fn defaults(lint: &mut Lint, file: &Dockerfile, defaults: &Variables) {
@@ -32,24 +34,32 @@ fn is_reference(name: &str) -> bool {
 
 /// The variables and platforms of all FROMs, up to the first that is an error.
 pub(in crate::dockerfile) fn variables(lint: &mut Lint, file: &Dockerfile, globals: &Variables) {
+    let defined = file.global_definitions().map(|(_, definition)| definition.name.as_str());
+    let known: BTreeSet<&str> = globals.names().chain(defined).collect();
     for stage in &file.stages {
-        if stage_variables(lint, file, stage, globals).is_none() {
+        if stage_variables(lint, file, stage, globals, &known).is_none() {
             return;
         }
     }
 }
 
-fn stage_variables(lint: &mut Lint, file: &Dockerfile, stage: &Stage, globals: &Variables) -> Option<()> {
+fn stage_variables(
+    lint: &mut Lint,
+    file: &Dockerfile,
+    stage: &Stage,
+    globals: &Variables,
+    known: &BTreeSet<&str>,
+) -> Option<()> {
     let expander = Expander::new(file.escape);
     let place = Place::of(&stage.instruction);
     let base = expander.expand(&stage.from.image.text, globals).ok()?;
-    undeclared(lint, file, &place, &base, globals);
+    undeclared(lint, &place, &base, known);
     if base.text.is_empty() {
         return None;
     }
     let Some(written) = &stage.from.platform else { return Some(()) };
     let platform = expander.expand(&written.text, globals).ok()?;
-    undeclared(lint, file, &place, &platform, globals);
+    undeclared(lint, &place, &platform, known);
     let only = |name: &str| platform.matched.len() == 1 && platform.matched.contains(name);
     if only("TARGETPLATFORM")
         && platform.unmatched.is_empty()
@@ -70,12 +80,9 @@ fn stage_variables(lint: &mut Lint, file: &Dockerfile, stage: &Stage, globals: &
     Some(())
 }
 
-fn undeclared(lint: &mut Lint, file: &Dockerfile, place: &Place, used: &Expansion, globals: &Variables) {
-    let defined = file.global_definitions().map(|(_, definition)| definition.name.as_str());
-    let mut known: Vec<&str> = globals.names().chain(defined).collect();
-    known.sort_unstable();
-    for name in used.unmatched.iter().filter(|name| known.binary_search(&name.as_str()).is_err()) {
-        let near = suggestion(name, known.iter().copied());
+fn undeclared(lint: &mut Lint, place: &Place, used: &Expansion, known: &BTreeSet<&str>) {
+    for name in used.unmatched.iter().filter(|name| !known.contains(name.as_str())) {
+        let near = lint.suggestion(name, known.iter().copied());
         let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
         lint.add(UNDEFINED_ARG_IN_FROM, place, format!("FROM argument '{name}' is not declared{near}"));
     }

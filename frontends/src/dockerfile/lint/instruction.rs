@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::super::lower::golang::quoted;
 use super::rules::*;
-use super::{Lint, Place, suggestion};
+use super::{Lint, Place};
 
 /// Names of secrets: a whole word, or one between underscores.
 static SECRET: LazyLock<Regex> =
@@ -33,7 +33,7 @@ pub(in crate::dockerfile) fn undefined<'k>(
     known: impl Iterator<Item = &'k str> + Clone,
 ) {
     for name in unset.iter().filter(|name| !declared(name) && !NOT_IN_ENVIRONMENT.contains(&name.as_str())) {
-        let near = suggestion(name, known.clone()).map(|near| format!(" (did you mean ${near}?)"));
+        let near = lint.suggestion(name, known.clone()).map(|near| format!(" (did you mean ${near}?)"));
         let near = near.unwrap_or_default();
         lint.add(UNDEFINED_VAR, place, format!("Usage of undefined variable '${name}'{near}"));
     }

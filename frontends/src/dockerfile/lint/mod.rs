@@ -24,6 +24,9 @@ pub use rules::Rule;
 /// The build argument that takes the place of `# check=`.
 pub const CHECK_ARGUMENT: &str = "BUILDKIT_DOCKERFILE_CHECK";
 
+/// The most that looking for near names may cost, in pairs of characters: some ten thousand comparisons.
+const MAX_COMPARED: usize = 2_000_000;
+
 /// One thing that a rule found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -62,6 +65,8 @@ impl Place {
 #[derive(Clone, Debug, Default)]
 pub struct Lint {
     options: CheckOptions,
+    /// What looking for near names has cost, in pairs of characters.
+    compared: usize,
     /// What was found so far, in the order of BuildKit's own passes: not by lines.
     pub findings: Vec<Finding>,
 }
@@ -69,7 +74,7 @@ pub struct Lint {
 impl Lint {
     /// With a choice of rules.
     pub fn new(options: CheckOptions) -> Self {
-        Self { options, findings: Vec::new() }
+        Self { options, ..Self::default() }
     }
 
     /// Adds a finding, unless its rule is skipped. Experimental rules can't be skipped, only left out.
@@ -84,6 +89,29 @@ impl Lint {
         if !silent {
             self.findings.push(Finding { rule, detail, span: place.span, lines: place.lines });
         }
+    }
+
+    /// The option with the fewest edits (insert, delete, replace) away from what is written, if that is fewer than
+    /// three (BuildKit: `util/suggest`). Of equally near ones the first. Of a file with very many wrong names, the
+    /// last ones get no suggestion.
+    fn suggestion<'o>(&mut self, written: &str, options: impl IntoIterator<Item = &'o str>) -> Option<&'o str> {
+        let mut best = None;
+        for option in options {
+            if self.compared >= MAX_COMPARED {
+                return None;
+            }
+            self.compared += 1;
+            // Words whose lengths differ by more are not near, whatever they are.
+            if written.len().abs_diff(option.len()) > 8 || written.len() > 256 {
+                continue;
+            }
+            self.compared += written.len() * option.len();
+            let distance = strsim::levenshtein(written, option);
+            if distance < best.map_or(3, |(least, _)| least) {
+                best = Some((distance, option));
+            }
+        }
+        best.map(|(_, option)| option)
     }
 
     /// The findings that fail a build with `error=true`. What only routers mind doesn't: a Dockerfile that
@@ -117,11 +145,10 @@ pub fn options(source: &str, argument: Option<&str>) -> Result<CheckOptions, Inv
     if let Some(argument) = argument {
         return CheckOptions::parse(argument).map_err(|error| InvalidChoice { error, span: None });
     }
-    let directives = super::directive::read(source).directives;
-    match directives.into_iter().find(|directive| directive.name == "check") {
+    match super::directive::check(source) {
         None => Ok(CheckOptions::default()),
-        Some(directive) => CheckOptions::parse(super::check::before_space(&directive.value.text))
-            .map_err(|error| InvalidChoice { error, span: Some(directive.value.span) }),
+        Some(value) => CheckOptions::parse(super::check::before_space(&value.text))
+            .map_err(|error| InvalidChoice { error, span: Some(value.span) }),
     }
 }
 
@@ -133,15 +160,6 @@ pub struct InvalidChoice {
     pub error: CheckError,
     /// Where the directive's value stands; `None`: it was a build argument.
     pub span: Option<Span>,
-}
-
-/// The option with the fewest edits (insert, delete, replace) away from what is written, if that is fewer than
-/// three (BuildKit: `util/suggest`). Of equally near ones the first.
-fn suggestion<'o>(written: &str, options: impl IntoIterator<Item = &'o str>) -> Option<&'o str> {
-    // Words whose lengths differ by more are not near, whatever they are.
-    let alike = |option: &&str| written.len().abs_diff(option.len()) <= 8 && written.len() <= 256;
-    let near = options.into_iter().filter(alike).map(|option| (strsim::levenshtein(written, option), option));
-    near.filter(|(distance, _)| *distance < 3).min_by_key(|(distance, _)| *distance).map(|(_, option)| option)
 }
 
 #[cfg(test)]
@@ -158,7 +176,11 @@ mod tests {
             ("foo", None),
             ("", None),
         ] {
-            assert_eq!(suggestion(written, ["PATH", "BUILDPLATFORM", "TARGETPLATFORM"]), expected, "{written}");
+            assert_eq!(
+                Lint::default().suggestion(written, ["PATH", "BUILDPLATFORM", "TARGETPLATFORM"]),
+                expected,
+                "{written}"
+            );
         }
     }
 
@@ -170,6 +192,11 @@ mod tests {
         assert_eq!(wrong.span.unwrap().of(source), "skip=A;foo=bar // why");
         assert!(options(source, Some("error=true")).unwrap().error);
         assert_eq!(options("#check=skip=all\nFROM", None).unwrap().skip, crate::dockerfile::check::Rules::All);
+        // Elsewhere than at the very start it is another comment.
+        for source in [" # check=skip=all\nFROM a", "# x\n# check=skip=all\nFROM a", "\n# check=skip=all\nFROM a"] {
+            assert_eq!(options(source, None), Ok(CheckOptions::default()), "{source:?}");
+        }
+        assert!(options("#!/bin/sh\n# escape=`\n# Check = error=true\nFROM a", None).unwrap().error);
         assert_eq!(options("FROM a", Some("x")).unwrap_err().span, None);
     }
 }

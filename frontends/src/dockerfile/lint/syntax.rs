@@ -1,5 +1,7 @@
 //! Rules about how a file is written (BuildKit: `instructions/parse.go`, `dockerfile2llb/convert_lint.go`).
 
+use std::collections::HashSet;
+
 use super::super::ast::Dockerfile;
 use super::super::lower::golang::quoted;
 use super::super::statement::{Arguments, Statement, Statements};
@@ -15,6 +17,8 @@ pub(super) fn statements(lint: &mut Lint, source: &str, end: usize) {
         // BuildKit shows the instruction's last line, whichever is the empty one.
         place.lines.start = statement.heredocs.first().map_or(place.lines.end, |heredoc| heredoc.lines.start - 1);
         place.lines.end = place.lines.start;
+        // A comment above has no say: BuildKit warns before it knows of instructions.
+        place.own = None;
         lint.add(NO_EMPTY_CONTINUATION, &place, "Empty continuation line".into());
     }
     for statement in sound() {
@@ -56,9 +60,8 @@ fn from(lint: &mut Lint, statement: &Statement) {
 
 /// A comment right above FROM or ARG describes it, so it begins with the name.
 fn description(lint: &mut Lint, statement: &Statement, keyword: &str, names: &[&str]) {
-    let is_choice =
-        |text: &str| text.split_once('=').is_some_and(|(name, _)| name.trim().eq_ignore_ascii_case("check"));
-    let Some(comment) = statement.comments.iter().rev().find(|comment| !is_choice(&comment.text)) else { return };
+    // A choice of rules counts as well, as in BuildKit: it belongs above the description.
+    let Some(comment) = statement.comments.last() else { return };
     let first = comment.text.split(' ').next().unwrap_or_default();
     if names.is_empty() || names.contains(&first) {
         return;
@@ -70,13 +73,14 @@ fn description(lint: &mut Lint, statement: &Statement, keyword: &str, names: &[&
 
 /// Rules that need all instructions of a file without errors.
 pub(super) fn stages(lint: &mut Lint, file: &Dockerfile) {
-    for (index, stage) in file.stages.iter().enumerate() {
+    let mut seen = HashSet::new();
+    for stage in &file.stages {
         let (Some(name), place) = (stage.name(), Place::of(&stage.instruction)) else { continue };
         if matches!(name, "context" | "scratch") {
             let detail = format!("Stage name should not use the same name as reserved stage {}", quoted(name));
             lint.add(RESERVED_STAGE_NAME, &place, detail);
         }
-        if file.stage_before(name, index).is_some() {
+        if !seen.insert(name) {
             let detail = format!("Duplicate stage name {}, stage names should be unique", quoted(name));
             lint.add(DUPLICATE_STAGE_NAME, &place, detail);
         }

@@ -113,13 +113,7 @@ impl Walk<'_> {
             let content = heredoc.chomped();
             let content = match heredoc.expand {
                 false => content,
-                true => match raw.expand(&content, &state.env) {
-                    Ok(expansion) => {
-                        self.undefined(state, step, &expansion);
-                        expansion.text
-                    }
-                    Err(error) => return Err(LowerError::new(step.span, Fault::Expand(error))),
-                },
+                true => self.expand_by(raw, state, step, &content)?.text,
             };
             Ok((heredoc.name.clone(), content))
         });
@@ -161,7 +155,7 @@ impl Walk<'_> {
         }
         check_checksum(&copy).map_err(fail)?;
 
-        let text = self.display(&step.instruction.original, &state.env, false);
+        let text = self.display(step, &step.instruction.original, &state.env, false)?;
         let title = current.titles.next(&text, step.onbuild, &state.platform, &state.env);
         let mut actions = Vec::new();
         let mut act = |from: Option<Output>, src: String, options: CopyOptions| {

@@ -12,7 +12,6 @@ use super::outline::Argument;
 use super::pass::{Current, Walk};
 use super::plan::Step;
 use super::state::State;
-use super::variables::split_pair;
 use super::{expose, golang, path, signal};
 
 impl Walk<'_> {
@@ -32,7 +31,7 @@ impl Walk<'_> {
                         rules::secret(lint, place, "ENV", name);
                     });
                     state.env.set(name, value);
-                    set_env(&mut state.image.config.env, name, value);
+                    set_env(state, name, value);
                 }
                 history("ENV", &pairs)
             }
@@ -68,9 +67,7 @@ impl Walk<'_> {
             Command::Expose(words) => {
                 let mut ports = Vec::new();
                 for word in words {
-                    let expander = self.pass.expander();
-                    let expansion = expander.expand(&word.text, &state.env);
-                    let words = expansion.map_err(|error| LowerError::new(step.span, Fault::Expand(error)))?.words;
+                    let words = self.meter.expand(self.pass.expander(), &word.text, &state.env, step.span)?.words;
                     for written in words {
                         self.lint(step, |lint, place| rules::port(lint, place, &written));
                         let parsed = expose::ports(&written);
@@ -159,7 +156,7 @@ impl Walk<'_> {
                 owner: (!user.is_empty()).then(|| Owner::parse(user)),
                 timestamp: self.pass.timestamp(),
             };
-            let text = self.display(&step.instruction.original, &state.env, false);
+            let text = self.display(step, &step.instruction.original, &state.env, false)?;
             let title = current.titles.next(&text, step.onbuild, &state.platform, &state.env);
             // The cache is never ignored here: making a directory twice comes out the same.
             let constraints = self.constraints(state, current, step, &title).ignoring_cache(false);
@@ -220,6 +217,7 @@ impl Walk<'_> {
                 text.push('=');
                 text.push_str(value);
             }
+            state.declared.insert(name.clone());
             state.args.push((name, value));
         }
         Ok(text)
@@ -232,7 +230,7 @@ impl Walk<'_> {
             name: name.to_string(),
             description: step.instruction.description(name).unwrap_or_default().to_string(),
             value: value.unwrap_or_default().to_string(),
-            lines: step.place().lines,
+            lines: step.place.lines,
         };
         let mut captured = notes.captured.borrow_mut();
         captured.args.entry(current.index).or_default().push((name.to_string(), (!global).then_some(argument)));
@@ -276,11 +274,14 @@ fn healthcheck(check: &Healthcheck) -> Check {
 }
 
 /// A variable keeps its place in an image's list.
-fn set_env(env: &mut Vec<String>, name: &str, value: &str) {
-    let pair = format!("{name}={value}");
-    match env.iter_mut().find(|pair| split_pair(pair).0 == name) {
-        Some(old) => *old = pair,
-        None => env.push(pair),
+fn set_env(state: &mut State, name: &str, value: &str) {
+    let (pair, env) = (format!("{name}={value}"), &mut state.image.config.env);
+    match state.places.get(name) {
+        Some(place) => env[*place] = pair,
+        None => {
+            state.places.insert(name.to_string(), env.len());
+            env.push(pair);
+        }
     }
 }
 

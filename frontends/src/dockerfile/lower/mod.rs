@@ -19,6 +19,7 @@ mod expose;
 mod git;
 pub(super) mod golang;
 mod metadata;
+mod meter;
 mod options;
 mod outline;
 mod pass;
@@ -39,7 +40,7 @@ use routerpack_graph::{Definition, ImageConfig, Platform, SourceMap};
 
 use super::ast::Dockerfile;
 use super::diagnostic::Diagnostic;
-use super::lint::{Lint, from, router};
+use super::lint::{Lint, Place, from, router};
 pub use error::{Fault, LowerError};
 pub use git::git_source;
 pub use options::Options;
@@ -48,6 +49,7 @@ pub use resolver::{Context, ResolveError, ResolvedImage, Resolver};
 
 use bases::Resolutions;
 use contexts::ContextNames;
+use meter::Meter;
 use pass::{Notes, Pass};
 use plan::{Base, Plan};
 use state::{Paths, State};
@@ -182,15 +184,16 @@ impl Job<'_> {
         let target = options.target.as_deref().unwrap_or(last);
         let automatic =
             variables::automatic(&options.build_platform, options.target_platform(), target, &options.build_args);
-        if let Ok((defaults, _)) = variables::global(file, automatic.clone(), &BTreeMap::new()) {
+        if let Ok((defaults, _)) = variables::global(file, automatic.clone(), &BTreeMap::new(), &Meter::default()) {
             from::defaults(&mut notes.lint.borrow_mut(), file, &defaults);
         }
-        let (mut globals, defined) = variables::global(file, automatic, &options.build_args)?;
+        let meter = Meter::default();
+        let (mut globals, defined) = variables::global(file, automatic, &options.build_args, &meter)?;
         from::variables(&mut notes.lint.borrow_mut(), file, &globals);
         let mut options = options.clone();
         let epoch = epoch::settle(file, &mut options, &mut globals, &names, resolver)?;
 
-        let mut plan = Plan::new(file, &options, &names, &globals)?;
+        let mut plan = Plan::new(file, &options, &names, &globals, &meter)?;
         let mut resolutions = Resolutions::new();
         let reachable = loop {
             let reachable = if all { vec![true; plan.stages.len()] } else { plan.reachable() };
@@ -205,17 +208,21 @@ impl Job<'_> {
                     Base::Stage(base) => plan.triggers_of(base),
                     _ => resolutions.get(&index).map(|r| r.image.config.on_build.clone()).unwrap_or_default(),
                 };
-                more |= plan.trigger(index, &triggers)?;
+                more |= plan.trigger(index, &triggers, &meter)?;
             }
+            plan.check_cycles()?;
             if !more {
                 break reachable;
             }
         };
+        plan.find_owners();
         for (index, resolution) in &resolutions {
             let stage = &plan.stages[*index];
             if let (true, Some(found)) = (resolution.is_image(), resolution.image.platform()) {
                 let (name, wanted) = (&stage.base_name, &resolution.platform);
-                from::found(&mut notes.lint.borrow_mut(), &stage.place(), name, wanted, &found);
+                // No comment above FROM says anything of this rule: BuildKit asks the file's choice alone.
+                let place = Place { own: None, ..stage.place.clone() };
+                from::found(&mut notes.lint.borrow_mut(), &place, name, wanted, &found);
             }
         }
         let map = SourceMap {

@@ -72,9 +72,10 @@ pub(super) fn outline(
         outline.description = stage.description().unwrap_or_default().to_string();
     }
     let defined = Globals::new(file, defined);
+    let bases = base_variables(file, plan, globals);
     let mut seen = BTreeSet::new();
     for index in &stages {
-        for argument in defined.used_by(file, plan, globals, captured, *index) {
+        for argument in defined.used_by(&bases, captured, *index) {
             if seen.insert(argument.name.clone()) {
                 outline.args.push(argument);
             }
@@ -88,9 +89,9 @@ pub(super) fn outline(
 
 /// The target, what it starts from, and what it takes from, each once.
 fn in_order(plan: &Plan) -> Vec<usize> {
-    let (mut order, mut todo) = (Vec::new(), vec![plan.target]);
+    let (mut order, mut seen, mut todo) = (Vec::new(), BTreeSet::new(), vec![plan.target]);
     while let Some(index) = todo.pop() {
-        if !order.contains(&index) {
+        if seen.insert(index) {
             order.push(index);
             todo.extend(plan.needs(index).into_iter().rev());
         }
@@ -99,13 +100,36 @@ fn in_order(plan: &Plan) -> Vec<usize> {
 }
 
 fn collected(stages: &[usize], found: &BTreeMap<usize, Vec<Needed>>) -> Vec<Needed> {
-    let mut all: Vec<Needed> = Vec::new();
+    let (mut all, mut seen) = (Vec::new(), BTreeSet::new());
     for needed in stages.iter().filter_map(|index| found.get(index)).flatten() {
-        if !all.iter().any(|other| other.name == needed.name) {
+        if seen.insert(&needed.name) {
             all.push(needed.clone());
         }
     }
-    all.sort_by_key(|needed| needed.lines.start);
+    all.sort_by_key(|needed: &Needed| needed.lines.start);
+    all
+}
+
+/// The variables of a stage's FROM, and the nearest stage below with any.
+struct BaseVariables {
+    names: BTreeSet<String>,
+    below: Option<usize>,
+}
+
+/// Those of all stages of a file.
+fn base_variables(file: &Dockerfile, plan: &Plan, globals: &Variables) -> Vec<BaseVariables> {
+    let mut all: Vec<BaseVariables> = Vec::with_capacity(file.stages.len());
+    for (index, stage) in file.stages.iter().enumerate() {
+        let words = std::iter::once(&stage.from.image).chain(&stage.from.platform);
+        let expansions = words.filter_map(|word| Expander::new(file.escape).expand(&word.text, globals).ok());
+        let names = expansions.flat_map(|expansion| expansion.matched).collect();
+        let below = match plan.stages[index].base {
+            Base::Stage(base) if all[base].names.is_empty() => all[base].below,
+            Base::Stage(base) => Some(base),
+            _ => None,
+        };
+        all.push(BaseVariables { names, below });
+    }
     all
 }
 
@@ -129,34 +153,21 @@ impl Globals {
     }
 
     /// All that one stage uses: in its FROM and those of the stages below, and by its own ARGs.
-    fn used_by(
-        &self,
-        file: &Dockerfile,
-        plan: &Plan,
-        globals: &Variables,
-        captured: &Captured,
-        index: usize,
-    ) -> Vec<Argument> {
+    fn used_by(&self, bases: &[BaseVariables], captured: &Captured, index: usize) -> Vec<Argument> {
         let own: &[(String, Option<Argument>)] = captured.args.get(&index).map_or(&[], Vec::as_slice);
         let mut todo: Vec<String> = own.iter().map(|(name, _)| name.clone()).collect();
-        let below = std::iter::successors(Some(index), |index| match plan.stages[*index].base {
-            Base::Stage(base) => Some(base),
-            _ => None,
-        });
-        for stage in below.filter_map(|index| file.stages.get(index)) {
-            for word in std::iter::once(&stage.from.image).chain(&stage.from.platform) {
-                let expansion = Expander::new(file.escape).expand(&word.text, globals);
-                todo.extend(expansion.into_iter().flat_map(|expansion| expansion.matched));
-            }
+        for base in std::iter::successors(bases.get(index), |base| base.below.and_then(|index| bases.get(index))) {
+            todo.extend(base.names.iter().cloned());
         }
+        let defined_here: BTreeMap<&str, &Argument> =
+            own.iter().filter_map(|(name, argument)| Some((name.as_str(), argument.as_ref()?))).collect();
         let mut used = BTreeSet::new();
         let mut arguments = Vec::new();
         while let Some(name) = todo.pop() {
             if !used.insert(name.clone()) {
                 continue;
             }
-            let defined_here = own.iter().rev().find_map(|(n, argument)| argument.as_ref().filter(|_| *n == name));
-            match (defined_here, self.0.get(&name)) {
+            match (defined_here.get(name.as_str()).copied(), self.0.get(&name)) {
                 (Some(argument), _) => arguments.push(argument.clone()),
                 (None, Some((argument, uses))) => {
                     arguments.push(argument.clone());

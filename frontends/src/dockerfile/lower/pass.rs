@@ -1,7 +1,7 @@
 //! One walk over the needed stages, bottom-up: every step becomes an op.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use routerpack_graph::source::Image;
@@ -16,6 +16,7 @@ use super::super::span::{LineRange, Span};
 use super::bases::Resolutions;
 use super::contexts;
 use super::error::{Fault, LowerError};
+use super::meter::Meter;
 use super::options::{DEFAULT_PATH, Options};
 use super::outline::Captured;
 use super::plan::{Base, Plan, Step};
@@ -25,13 +26,6 @@ use super::variables::{Variables, split_pair};
 
 /// The description key of an instruction's own text.
 const COMMAND: &str = "com.docker.dockerfile.v1.command";
-
-/// The most bytes that the variables of a stage may have. Linux starts no program with more than a
-/// quarter of its stack limit in arguments and variables, 2 MiB as a rule.
-const MAX_ENVIRONMENT: usize = 2 << 20;
-
-/// The most bytes that the history of all stages may have.
-const MAX_HISTORY: usize = 16 << 20;
 
 /// Everything that is settled before the walk.
 #[derive(Clone)]
@@ -69,8 +63,7 @@ pub(super) struct Walk<'a> {
     pub used: Paths,
     /// The main context.
     pub context: Option<Output>,
-    /// The bytes of all history lines.
-    written: usize,
+    pub meter: Meter,
 }
 
 /// The stage that is being lowered, besides its [`State`].
@@ -87,8 +80,13 @@ pub(super) struct Current {
 impl Pass<'_> {
     /// Lowers all stages that are needed; gives the target's state, and the paths that were used.
     pub(super) fn run(&self) -> Result<(State, Paths), LowerError> {
-        let mut walk =
-            Walk { pass: self, done: BTreeMap::new(), used: Paths::default(), context: self.context(), written: 0 };
+        let mut walk = Walk {
+            pass: self,
+            done: BTreeMap::new(),
+            used: Paths::default(),
+            context: self.context(),
+            meter: Meter::default(),
+        };
         let needed = (0..self.reachable.len()).filter(|index| self.reachable[*index]);
         // What isn't a stage of its own has no needs, and others need it.
         let (ready, own): (Vec<_>, Vec<_>) = needed.partition(|index| {
@@ -96,7 +94,7 @@ impl Pass<'_> {
             stage.implicit || stage.replaced_by.is_some()
         });
         for index in ready {
-            let state = walk.start(index, &mut Titles::default());
+            let state = walk.start(index, &mut Titles::default())?;
             walk.done.insert(index, state);
         }
         for index in own {
@@ -129,10 +127,10 @@ impl Pass<'_> {
         let steps = chain.iter().rev().filter(|index| self.plan.stages[**index].replaced_by.is_none());
         let steps = steps.flat_map(|index| &self.plan.stages[*index].steps);
         router::Target {
-            from: self.plan.stages[self.plan.target].place(),
-            instructions: steps.map(|step| (step.place(), &step.instruction)).collect(),
+            from: self.plan.stages[self.plan.target].place.clone(),
+            instructions: steps.map(|step| (step.place.clone(), &step.instruction)).collect(),
             base: base.map(|resolution| router::Base {
-                from: stage.place(),
+                from: stage.place.clone(),
                 name: &stage.base_name,
                 wanted: &resolution.platform,
                 found: resolution.image.platform(),
@@ -154,7 +152,7 @@ impl Pass<'_> {
 
     /// The stage at the bottom of a stage: what that one starts from is what they all use.
     pub(super) fn owner(&self, index: usize) -> Owner {
-        Owner::Stage(self.bases(index).last().unwrap_or(index))
+        Owner::Stage(self.plan.owner(index))
     }
 
     /// The main context.
@@ -182,18 +180,19 @@ impl Pass<'_> {
 
 impl Walk<'_> {
     /// A stage before its first instruction.
-    fn start(&mut self, index: usize, titles: &mut Titles) -> State {
+    fn start(&mut self, index: usize, titles: &mut Titles) -> Result<State, LowerError> {
         let pass = self.pass;
         let stage = &pass.plan.stages[index];
         let created = created(pass.epoch);
         if let (Base::Stage(base), None) = (stage.base, &stage.replaced_by)
             && let Some(state) = self.done.get(&base)
         {
+            self.meter.hold(state.size(), stage.span)?;
             let mut state = state.clone();
             state.image.config.on_build.clear();
             // Each stage keeps its own lines: with all of them in each, memory would grow with the square.
             state.image.history.clear();
-            return state;
+            return Ok(state);
         }
         // Every needed stage that doesn't start from another one has been resolved.
         let resolution = &pass.resolutions[&index];
@@ -219,17 +218,19 @@ impl Walk<'_> {
         };
         let mut image = resolution.image.clone();
         image.config.on_build.clear();
-        State {
+        Ok(State {
             root,
             image,
             env,
+            places: HashMap::new(),
             dir: "/".into(),
             user: String::new(),
             platform,
             args: Vec::new(),
+            declared: HashSet::new(),
             has_workdir: false,
             created,
-        }
+        })
     }
 
     fn stage(&mut self, index: usize) -> Result<State, LowerError> {
@@ -242,15 +243,16 @@ impl Walk<'_> {
         let total = stage.steps.iter().filter(counts).count() + usize::from(stage.base == Base::Image);
         let label = pass.plan.label(index);
         let mut titles = Titles { stage: label.clone(), total, index: 0, platform: pass.options.multi_platform };
-        let mut state = self.start(index, &mut titles);
+        let mut state = self.start(index, &mut titles)?;
 
         let has_path = state.image.config.env.iter().any(|pair| split_pair(pair).0 == "PATH");
         if !has_path && state.platform.os != "windows" {
             state.image.config.env.push(format!("PATH={DEFAULT_PATH}"));
         }
-        for pair in &state.image.config.env {
+        for (place, pair) in state.image.config.env.iter().enumerate() {
             let (name, value) = split_pair(pair);
             state.env.set(name, value);
+            state.places.entry(name.to_string()).or_insert(place);
         }
         if !state.image.config.working_dir.is_empty() {
             let dir = super::path::workdir("/", &state.image.config.working_dir);
@@ -276,56 +278,65 @@ impl Walk<'_> {
             Command::Workdir(path) => self.workdir(state, current, step, path)?,
             _ => self.metadata(state, current, step)?,
         }
-        // Values that double from line to line would fill the memory long before the disk.
-        self.written += state.image.history[lines..].iter().map(|line| line.created_by.len()).sum::<usize>();
-        if state.env.size() > MAX_ENVIRONMENT || self.written > MAX_HISTORY {
-            let error = LowerError::new(step.span, Fault::TooLarge);
-            return Err(error.help("look for a variable that is made of itself"));
-        }
-        Ok(())
+        let written = state.image.history[lines..].iter().map(|line| line.created_by.len()).sum();
+        self.meter.hold(written, step.span)?;
+        self.meter.check_variables(&state.env, step.span)
     }
 
     /// A word with its variables and without its quotes.
     pub(super) fn expand(&self, state: &State, step: &Step, text: &str) -> Result<String, LowerError> {
-        match self.pass.expander().expand(text, &state.env) {
-            Ok(expansion) => {
-                self.undefined(state, step, &expansion);
-                Ok(expansion.text)
-            }
-            Err(error) => Err(LowerError::new(step.span, Fault::Expand(error))),
-        }
+        Ok(self.expand_by(self.pass.expander(), state, step, text)?.text)
+    }
+
+    /// The same by other rules.
+    pub(super) fn expand_by(
+        &self,
+        expander: Expander,
+        state: &State,
+        step: &Step,
+        text: &str,
+    ) -> Result<Expansion, LowerError> {
+        let expansion = self.meter.expand(expander, text, &state.env, step.span)?;
+        self.undefined(state, step, &expansion);
+        Ok(expansion)
     }
 
     /// Lets lint look at a step; in the first walk only.
     pub(super) fn lint(&self, step: &Step, rule: impl FnOnce(&mut Lint, &Place)) {
         if let Some(notes) = self.pass.notes {
-            rule(&mut notes.lint.borrow_mut(), &step.place());
+            rule(&mut notes.lint.borrow_mut(), &step.place);
         }
     }
 
     /// Lets lint look at the variables that a word asks for.
     pub(super) fn undefined(&self, state: &State, step: &Step, expansion: &Expansion) {
         if !expansion.unmatched.is_empty() {
-            let declared = |name: &str| state.args.iter().any(|(declared, _)| declared == name);
+            let declared = |name: &str| state.declared.contains(name);
             let unset = &expansion.unmatched;
-            self.lint(step, |lint, place| {
-                let known: Vec<&str> = state.env.names().collect();
-                rules::undefined(lint, place, unset, declared, known.iter().copied());
-            });
+            self.lint(step, |lint, place| rules::undefined(lint, place, unset, declared, state.env.names()));
         }
     }
 
     /// An instruction's text for people: variables replaced where that is possible, the keyword in capitals.
-    pub(super) fn display(&self, text: &str, env: &impl Environment, keep: bool) -> String {
+    pub(super) fn display(
+        &self,
+        step: &Step,
+        text: &str,
+        env: &impl Environment,
+        keep: bool,
+    ) -> Result<String, LowerError> {
         let expander = match keep {
             true => Expander { quotes: Quotes::Keep, keep_unset: true, ..self.pass.expander() },
             false => self.pass.expander(),
         };
-        let text = expander.expand(text, env).map_or_else(|_| text.to_string(), |expansion| expansion.text);
-        match text.split_once(' ') {
+        let expansion =
+            expander.expand(text, env).unwrap_or_else(|_| Expansion { text: text.into(), ..Expansion::default() });
+        self.meter.spend(expansion.work, step.span)?;
+        self.meter.hold(expansion.text.len(), step.span)?;
+        Ok(match expansion.text.split_once(' ') {
             Some((keyword, rest)) => format!("{} {rest}", keyword.to_uppercase()),
-            None => text.to_uppercase(),
-        }
+            None => expansion.text.to_uppercase(),
+        })
     }
 
     /// Constraints for the op of a step.

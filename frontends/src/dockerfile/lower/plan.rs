@@ -1,9 +1,10 @@
 //! Stages as a graph: who starts from whom, who copies from whom, and which of them count.
 
+use std::collections::HashMap;
+
 use routerpack_graph::Platform;
 
 use super::super::ast::{Dockerfile, Instruction, Word};
-use super::super::check::CheckOptions;
 use super::super::csv;
 use super::super::expand::Expander;
 use super::super::instruction::Command;
@@ -12,6 +13,7 @@ use super::super::parser::parse_trigger;
 use super::super::span::{LineRange, Span};
 use super::contexts::ContextNames;
 use super::error::{Fault, LowerError};
+use super::meter::Meter;
 use super::options::Options;
 use super::variables::Variables;
 
@@ -24,6 +26,12 @@ pub(super) struct Plan {
     pub target: usize,
     /// How many of the stages are the Dockerfile's own.
     declared: usize,
+    /// The last stage so far with a name.
+    names: HashMap<String, usize>,
+    /// The stage for each image or context that is copied from.
+    implicit: HashMap<String, usize>,
+    /// The stage at the bottom of each.
+    owners: Vec<usize>,
 }
 
 /// A stage, its FROM expanded.
@@ -42,8 +50,8 @@ pub(super) struct Stage {
     /// A named context takes this stage's place.
     pub replaced_by: Option<String>,
     pub steps: Vec<Step>,
-    /// What a comment above FROM says of lint.
-    pub check: Option<CheckOptions>,
+    /// Where lint's findings about its FROM are.
+    pub place: Place,
     /// Not in the Dockerfile: an image or a context that is copied from.
     pub implicit: bool,
     /// The triggers of its base have been put in front of its steps.
@@ -71,22 +79,8 @@ pub(super) struct Step {
     pub onbuild: bool,
     /// The stages it takes from: COPY's one, or one a mount.
     pub sources: Vec<Option<usize>>,
-}
-
-impl Stage {
-    /// Where lint's findings about its FROM are.
-    pub(super) fn place(&self) -> Place {
-        Place { span: self.span, lines: LineRange::around(&self.lines), own: self.check.clone() }
-    }
-}
-
-impl Step {
     /// Where lint's findings about it are.
-    pub(super) fn place(&self) -> Place {
-        // A trigger's own comments belong to another file.
-        let own = if self.onbuild { None } else { self.instruction.check_options() };
-        Place { span: self.span, lines: LineRange::around(&self.lines), own }
-    }
+    pub place: Place,
 }
 
 impl Plan {
@@ -96,10 +90,21 @@ impl Plan {
         options: &Options,
         names: &ContextNames,
         globals: &Variables,
+        meter: &Meter,
     ) -> Result<Self, LowerError> {
-        let mut plan = Plan { stages: Vec::new(), target: 0, declared: file.stages.len() };
+        let mut plan = Plan {
+            stages: Vec::new(),
+            target: 0,
+            declared: file.stages.len(),
+            names: HashMap::new(),
+            implicit: HashMap::new(),
+            owners: Vec::new(),
+        };
         for stage in &file.stages {
-            let stage = plan.stage(stage, file.escape, options, names, globals)?;
+            let stage = plan.stage(stage, file.escape, options, names, globals, meter)?;
+            if !stage.name.is_empty() {
+                plan.names.insert(stage.name.to_ascii_lowercase(), plan.stages.len());
+            }
             plan.stages.push(stage);
         }
         plan.target = match &options.target {
@@ -123,11 +128,13 @@ impl Plan {
         options: &Options,
         names: &ContextNames,
         globals: &Variables,
+        meter: &Meter,
     ) -> Result<Stage, LowerError> {
         let (from, instruction) = (&stage.from, &stage.instruction);
-        let expand = |word: &Word| match Expander::new(escape).expand(&word.text, globals) {
-            Ok(expansion) => Ok(expansion.text),
-            Err(error) => Err(LowerError::new(word.span, Fault::Expand(error))),
+        let expand = |word: &Word| {
+            let expansion = meter.expand(Expander::new(escape), &word.text, globals, word.span)?;
+            meter.hold(expansion.text.len(), word.span)?;
+            Ok(expansion.text)
         };
         let base_name = expand(&from.image)?;
         if base_name.is_empty() {
@@ -163,7 +170,7 @@ impl Plan {
             span: instruction.span,
             lines: instruction.line_ranges(),
             steps: Vec::new(),
-            check: instruction.check_options(),
+            place: Place::of(instruction),
             implicit: false,
             triggered: false,
         })
@@ -171,8 +178,7 @@ impl Plan {
 
     /// The last stage so far with this name, letter case aside.
     fn by_name(&self, name: &str) -> Option<usize> {
-        let declared = &self.stages[..self.declared.min(self.stages.len())];
-        declared.iter().rposition(|stage| !stage.name.is_empty() && stage.name.eq_ignore_ascii_case(name))
+        self.names.get(&name.to_ascii_lowercase()).copied()
     }
 
     fn find_target(&self, target: &str) -> Result<usize, LowerError> {
@@ -204,7 +210,10 @@ impl Plan {
             Command::Run(run) => run.mounts.iter().map(|word| self.mount_source(&word.text, at(word))).collect(),
             _ => Vec::new(),
         };
-        Ok(Step { onbuild: base.is_some(), instruction, span, lines, sources })
+        // A trigger's own comments belong to another file.
+        let own = if base.is_some() { None } else { instruction.check_options() };
+        let place = Place { span, lines: LineRange::around(&lines), own };
+        Ok(Step { onbuild: base.is_some(), instruction, span, lines, sources, place })
     }
 
     /// The stage that COPY takes from. The parser has seen to it that the name has no variables.
@@ -233,10 +242,10 @@ impl Plan {
     }
 
     fn implicit(&mut self, name: &str, span: Span) -> usize {
-        let same = |stage: &Stage| stage.implicit && stage.base_name == name;
-        if let Some(index) = self.stages.iter().position(same) {
-            return index;
+        if let Some(index) = self.implicit.get(name) {
+            return *index;
         }
+        self.implicit.insert(name.into(), self.stages.len());
         self.stages.push(Stage {
             name: String::new(),
             base_name: name.into(),
@@ -247,7 +256,7 @@ impl Plan {
             lines: Vec::new(),
             replaced_by: None,
             steps: Vec::new(),
-            check: None,
+            place: Place { span, lines: LineRange::default(), own: None },
             implicit: true,
             triggered: false,
         });
@@ -265,13 +274,15 @@ impl Plan {
     }
 
     /// Puts triggers in front of a stage's steps; once. Says whether the stage needs others because of them.
-    pub(super) fn trigger(&mut self, index: usize, triggers: &[String]) -> Result<bool, LowerError> {
+    pub(super) fn trigger(&mut self, index: usize, triggers: &[String], meter: &Meter) -> Result<bool, LowerError> {
         if std::mem::replace(&mut self.stages[index].triggered, true) || triggers.is_empty() {
             return Ok(false);
         }
         let (span, lines) = (self.stages[index].span, self.stages[index].lines.clone());
         let mut steps = Vec::new();
         for trigger in triggers {
+            // Many stages may each have the many triggers of one.
+            meter.hold(trigger.len() + size_of::<Step>(), span)?;
             let instruction = parse_trigger(trigger).map_err(|diagnostics| {
                 let reasons: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
                 let fault = Fault::Trigger { trigger: trigger.clone(), reason: reasons.join("; ") };
@@ -282,7 +293,6 @@ impl Plan {
         let needs_others = steps.iter().any(|step| step.sources.iter().any(Option::is_some));
         steps.append(&mut self.stages[index].steps);
         self.stages[index].steps = steps;
-        self.check_cycles()?;
         Ok(needs_others)
     }
 
@@ -320,10 +330,29 @@ impl Plan {
         reachable
     }
 
-    fn check_cycles(&self) -> Result<(), LowerError> {
+    /// Finds the stage at the bottom of each; once the stages are complete.
+    pub(super) fn find_owners(&mut self) {
+        for (index, stage) in self.stages.iter().enumerate() {
+            let owner = match (stage.base, &stage.replaced_by) {
+                // it stands before this one
+                (Base::Stage(base), None) => self.owners[base],
+                _ => index,
+            };
+            self.owners.push(owner);
+        }
+    }
+
+    /// The stage at the bottom of a stage: what that one starts from is what they all use.
+    pub(super) fn owner(&self, index: usize) -> usize {
+        self.owners[index]
+    }
+
+    /// Refuses stages that need each other.
+    pub(super) fn check_cycles(&self) -> Result<(), LowerError> {
         // 0: not seen, 1: on the current path, 2: done. A stack instead of recursion: a file may have
         // thousands of stages in a row.
         let mut marks = vec![0u8; self.stages.len()];
+        let needs: Vec<Vec<usize>> = (0..self.stages.len()).map(|index| self.needs(index)).collect();
         for start in 0..self.stages.len() {
             let mut stack = vec![(start, 0)];
             while let Some((index, next)) = stack.pop() {
@@ -333,7 +362,7 @@ impl Plan {
                     }
                     marks[index] = 1;
                 }
-                match self.needs(index).get(next) {
+                match needs[index].get(next) {
                     Some(need) if marks[*need] == 1 => return Err(self.cycle(index, *need)),
                     Some(need) => stack.extend([(index, next + 1), (*need, 0)]),
                     None => marks[index] = 2,

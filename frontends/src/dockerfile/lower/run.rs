@@ -1,5 +1,8 @@
 //! RUN: a command, its script, and its mounts.
 
+use std::borrow::Cow;
+
+use indexmap::IndexMap;
 use routerpack_graph::exec::{
     CacheSharing, Exec, Mount as LlbMount, MountKind as LlbKind, Network, Secret, Security, Ssh,
 };
@@ -43,6 +46,7 @@ impl Walk<'_> {
         };
         let mut exec = Exec::new(state.root.clone(), args.clone());
         exec.env = state.env.pairs();
+        self.meter.hold(state.env.size(), step.span)?;
         exec.cwd.clone_from(&state.dir);
         exec.user.clone_from(&state.user);
         exec.hostname = hostname(options);
@@ -60,10 +64,12 @@ impl Walk<'_> {
             instruction::Security::Insecure => Security::Insecure,
         };
         exec.mounts.extend(script.mount);
-        let mut shown = state.env.clone();
+        let mut shown = Cow::Borrowed(&state.env);
         for (index, word) in run.mounts.iter().enumerate() {
+            let mut work = 0;
             let mount = Mount::parse(&word.text, |text| {
                 let expansion = self.pass.expander().expand(text, &state.env)?;
+                work += expansion.work;
                 self.undefined(state, step, &expansion);
                 Ok(expansion.text)
             });
@@ -71,8 +77,9 @@ impl Walk<'_> {
                 let help = error.suggestion().map(|near| format!("did you mean {near}?"));
                 LowerError { help, ..LowerError::new(step.span, Fault::Mount(error.to_string())) }
             })?;
+            self.meter.spend(work, step.span)?;
             if let (MountKind::Secret, Some(name)) = (mount.kind, &mount.env) {
-                shown.set(name, "****");
+                shown.to_mut().set(name, "****");
             }
             let source = step.sources.get(index).copied().flatten();
             self.mount(&mut exec, state, step, mount, source)?;
@@ -83,7 +90,7 @@ impl Walk<'_> {
         }
 
         let text = format!("{}{}", step.instruction.original, script.summary);
-        let text = self.display(&text, &shown, true);
+        let text = self.display(step, &text, &*shown, true)?;
         let title = current.titles.next(&text, step.onbuild, &state.platform, &state.env);
         let constraints = self.described(state, current, step, &title);
         let executed = exec.run(&constraints).map_err(|error| LowerError::new(step.span, error.into()))?;
@@ -98,7 +105,7 @@ impl Walk<'_> {
         let Some(notes) = self.pass.notes else { return };
         let needed = |name: &str, optional: bool| {
             let name = if name.is_empty() { "default" } else { name }.to_string();
-            Needed { name, required: !optional, lines: step.place().lines }
+            Needed { name, required: !optional, lines: step.place.lines }
         };
         let mut captured = notes.captured.borrow_mut();
         let secrets = exec.secrets.iter().map(|secret| needed(&secret.id, secret.optional));
@@ -284,13 +291,9 @@ fn ssh(mount: Mount) -> Ssh {
 
 /// The arguments with the ARGs before them, as in `|1 VERSION=3 /bin/sh -c make`.
 fn history(state: &State, args: &[String]) -> String {
-    let mut pairs: Vec<(&str, &str)> = Vec::new();
+    let mut pairs: IndexMap<&str, &str> = IndexMap::new();
     for (name, value) in &state.args {
-        let value = state.env.get(name).or(value.as_deref()).unwrap_or_default();
-        match pairs.iter_mut().find(|(n, _)| n == name) {
-            Some(pair) => pair.1 = value,
-            None => pairs.push((name, value)),
-        }
+        pairs.insert(name, state.env.get(name).or(value.as_deref()).unwrap_or_default());
     }
     let count = (!pairs.is_empty()).then(|| format!("|{}", pairs.len()));
     let pairs = pairs.iter().map(|(name, value)| format!("{name}={value}"));

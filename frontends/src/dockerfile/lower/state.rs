@@ -1,6 +1,6 @@
 //! What a stage is while its instructions are lowered, and what they use of directories.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use routerpack_graph::image::History;
 use routerpack_graph::{ImageConfig, Output, Platform};
@@ -20,6 +20,8 @@ pub(super) struct State {
     pub image: ImageConfig,
     /// ENV and ARG.
     pub env: Variables,
+    /// Where in the config's list each variable of the image is.
+    pub places: HashMap<String, usize>,
     /// The working directory.
     pub dir: String,
     /// The user, empty for root.
@@ -28,6 +30,8 @@ pub(super) struct State {
     pub platform: Platform,
     /// The ARGs, in order, with the values that they had when defined.
     pub args: Vec<(String, Option<String>)>,
+    /// Their names.
+    pub declared: HashSet<String>,
     /// A WORKDIR was there, in this stage or in one that it starts from.
     pub has_workdir: bool,
     /// `created` of history lines.
@@ -35,6 +39,16 @@ pub(super) struct State {
 }
 
 impl State {
+    /// About how many bytes a stage that starts from this one takes anew.
+    pub(super) fn size(&self) -> usize {
+        let config = &self.image.config;
+        let labels: usize = config.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let volumes: usize = config.volumes.keys().map(String::len).sum();
+        let commands = config.cmd.iter().chain(&config.entrypoint).chain(&config.shell).map(String::len).sum::<usize>();
+        let pairs = self.args.len() + config.env.len() + config.labels.len() + config.volumes.len();
+        3 * self.env.size() + labels + volumes + commands + 64 * (pairs + config.exposed_ports.len())
+    }
+
     /// Adds a line to the history. Lines of steps that ran are marked, with or without a layer.
     pub(super) fn commit(&mut self, text: impl Into<String>, layer: bool) {
         self.image.history.push(History {

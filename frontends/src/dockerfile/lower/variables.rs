@@ -1,45 +1,59 @@
 //! Variables in the order in which they were set, and where ARGs get their values.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use routerpack_graph::Platform;
 
 use super::super::ast::Dockerfile;
 use super::super::expand::{Environment, Expander};
-use super::error::{Fault, LowerError};
+use super::error::LowerError;
+use super::meter::Meter;
 
 /// Names and values; a name that is set anew moves to the end, as in BuildKit's `EnvList`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::dockerfile) struct Variables(Vec<(String, String)>);
+#[derive(Clone, Debug, Default)]
+pub(in crate::dockerfile) struct Variables {
+    /// By the order in which they were set.
+    pairs: BTreeMap<usize, (String, String)>,
+    /// Where each name is.
+    places: HashMap<String, usize>,
+    next: usize,
+    size: usize,
+}
 
 impl Variables {
     pub(super) fn set(&mut self, name: &str, value: impl Into<String>) {
+        let value = value.into();
         self.remove(name);
-        self.0.push((name.to_string(), value.into()));
+        self.size += name.len() + value.len();
+        self.places.insert(name.to_string(), self.next);
+        self.pairs.insert(self.next, (name.to_string(), value));
+        self.next += 1;
     }
 
     pub(super) fn remove(&mut self, name: &str) {
-        self.0.retain(|(n, _)| n != name);
+        if let Some((name, value)) = self.places.remove(name).and_then(|place| self.pairs.remove(&place)) {
+            self.size -= name.len() + value.len();
+        }
     }
 
-    pub(in crate::dockerfile) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+    pub(in crate::dockerfile) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.pairs.values().map(|(name, _)| name.as_str())
     }
 
     /// The bytes of all names and values.
     pub(super) fn size(&self) -> usize {
-        self.0.iter().map(|(name, value)| name.len() + value.len()).sum()
+        self.size
     }
 
     /// `NAME=value`, in order.
     pub(super) fn pairs(&self) -> Vec<String> {
-        self.0.iter().map(|(name, value)| format!("{name}={value}")).collect()
+        self.pairs.values().map(|(name, value)| format!("{name}={value}")).collect()
     }
 }
 
 impl Environment for Variables {
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.places.get(name).map(|place| self.pairs[place].1.as_str())
     }
 }
 
@@ -90,6 +104,7 @@ pub(super) fn global(
     file: &Dockerfile,
     automatic: Variables,
     build_args: &BTreeMap<String, String>,
+    meter: &Meter,
 ) -> Result<(Variables, BTreeMap<String, Global>), LowerError> {
     let expander = Expander::new(file.escape);
     let mut variables = automatic;
@@ -99,24 +114,24 @@ pub(super) fn global(
         let mut global = Global::default();
         let value = match (build_args.get(name), &definition.value) {
             (Some(value), _) => Some(value.clone()),
-            (None, Some(word)) => match expander.expand(&word.text, &variables) {
-                Ok(expansion) => {
-                    global.uses = expansion.matched;
-                    if global.uses.remove(name)
-                        && let Some(former) = globals.get(name)
-                    {
-                        global.uses.extend(former.uses.iter().cloned());
-                    }
-                    Some(expansion.text)
+            (None, Some(word)) => {
+                let expansion = meter.expand(expander, &word.text, &variables, instruction.span)?;
+                global.uses = expansion.matched;
+                if global.uses.remove(name)
+                    && let Some(former) = globals.get_mut(name)
+                {
+                    let more = std::mem::replace(&mut global.uses, std::mem::take(&mut former.uses));
+                    global.uses.extend(more);
                 }
-                Err(error) => return Err(LowerError::new(instruction.span, Fault::Expand(error))),
-            },
+                Some(expansion.text)
+            }
             (None, None) => None,
         };
         if let Some(value) = value {
             variables.set(name, value.as_str());
             global.value = value;
         }
+        meter.check_variables(&variables, instruction.span)?;
         globals.insert(name.to_string(), global);
     }
     Ok((variables, globals))
