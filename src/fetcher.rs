@@ -13,7 +13,7 @@ use routerpack_graph::{
 use routerpack_rootfs::{Kind, Tree};
 use routerpack_sources::{PullPolicy, Remote, is_archive};
 
-use crate::{context::SPOOLED, failure::Failure};
+use crate::{blame, context::SPOOLED, failure::Failure};
 
 /// The name of a context that is one file (BuildKit `frontend/dockerui/context.go`, `DetectHTTPContext`).
 pub const FILE: &str = "context";
@@ -54,7 +54,7 @@ impl Fetcher {
             interrupt: self.interrupt.clone(),
             ..Request::new(Definition::of(Some(output)))
         };
-        let built = self.builder.build(&request).map_err(|e| Failure::build(&e, &request.definition))?;
+        let built = self.builder.build(&request).map_err(|e| Failure::of(vec![blame::placeless(&e)]))?;
         self.builder.strata.tree(&built.rootfs).map_err(Failure::new)
     }
 

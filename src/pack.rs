@@ -135,11 +135,16 @@ impl Packing<'_> {
             bar.set_position(done);
             if self.watch.interrupt.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
+        let archive = match dest {
+            Dest::Path(path) => path.display().to_string(),
+            Dest::Stdout => "standard output".into(),
+        };
         let written = targets::write(&image, request, &mut progress);
         bar.finish_and_clear();
         let summary = written.map_err(|error| match error {
             targets::Error::Interrupted => self.watch.failure().unwrap_or_else(|| Failure::new(error)),
             targets::Error::Refused(ref report) => {
+                self.progress.told.keep_findings(&archive, &report.findings);
                 let found: Vec<String> = report.findings.iter().map(verdict::line).collect();
                 let code = if report.count(Severity::Error) > 0 { 2 } else { 1 };
                 Failure::drawn(format!("{}\nerror: {error}", found.join("\n"))).with_code(code)
@@ -149,10 +154,9 @@ impl Packing<'_> {
         if let (Some(place), Some(report)) = (&place, &summary.report) {
             place.keep(cache, &report.findings);
         }
-        verdict::print(
-            self.progress,
-            summary.report.as_ref().map(|r| &r.findings).or(known.as_ref()).map_or(&[], |f| f),
-        );
+        let found = summary.report.as_ref().map(|r| &r.findings).or(known.as_ref()).map_or(&[][..], |f| f);
+        self.progress.told.keep_findings(&archive, found);
+        verdict::print(self.progress, found);
         Ok(summary)
     }
 

@@ -19,7 +19,7 @@ use sandbox::{Emulation, Isolation, Mount, Network, Scratch, Security, Source, S
 use crate::{
     agent::LentAgent,
     cache_mounts::{self, CacheMount},
-    error::Cause,
+    error::{Cause, Withheld},
     events::Task,
     executor::{Executor, platform_of},
     request::{Request, Secret},
@@ -50,19 +50,12 @@ pub fn facts(executor: &Executor, op: &pb::Op) -> Result<String, Cause> {
 /// around.
 pub fn entitled(request: &Request, exec: &pb::ExecOp) -> Result<(), Cause> {
     let wanted = [
-        (exec.network() == pb::NetMode::Host, request.allow_host_network, "--network=host", "network.host"),
-        (
-            exec.security() == pb::SecurityMode::Insecure,
-            request.allow_insecure,
-            "--security=insecure",
-            "security.insecure",
-        ),
+        (exec.network() == pb::NetMode::Host, request.allow_host_network, Withheld::HostNetwork),
+        (exec.security() == pb::SecurityMode::Insecure, request.allow_insecure, Withheld::Insecure),
     ];
-    match wanted.iter().find(|(asks, allowed, ..)| *asks && !allowed) {
+    match wanted.into_iter().find(|(asks, allowed, _)| *asks && !allowed) {
         None => Ok(()),
-        Some((.., flag, name)) => Err(Cause::Unsupported(format!(
-            "the step asks for {flag}, which is not allowed\n  allow it with --allow {name}"
-        ))),
+        Some((.., lack)) => Err(Cause::Withheld(lack)),
     }
 }
 
@@ -281,9 +274,7 @@ fn lower_mount(
                 Some(agent) => Source::Socket { path: lend(executor, id, agent, &opt, held)? },
                 None if opt.optional => return Ok(None),
                 None => {
-                    return Err(Cause::Unsupported(format!(
-                        "the step needs the ssh agent `{id}`\n  hand it over with --ssh {id}"
-                    )));
+                    return Err(Cause::Withheld(Withheld::Agent(id.into())));
                 }
             }
         }
@@ -394,7 +385,7 @@ pub fn read_secret(executor: &Executor, id: &str) -> Result<Option<Vec<u8>>, Cau
 }
 
 fn no_secret(id: &str) -> Cause {
-    Cause::Unsupported(format!("the step requires the secret `{id}`\n  hand it over with --secret id={id},src=FILE"))
+    Cause::Withheld(Withheld::Secret(id.into()))
 }
 
 fn proxy_env(proxy: &pb::ProxyEnv) -> Vec<String> {

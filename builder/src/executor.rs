@@ -252,6 +252,15 @@ impl Executor<'_> {
             let settings = files::Settings { can_chown: self.strata().can_chown(), now };
             let made = files::apply(op, 0, &trees, &to, &settings).map_err(fail)?;
             made.warnings.iter().for_each(|w| self.ground.events.warning(&w.to_string()));
+            for action in &op.actions {
+                let tree = usize::try_from(action.secondary_input).ok().and_then(|n| trees.get(n));
+                if let (Some(pb::file_action::Action::Copy(copy)), Some(tree)) = (&action.action, tree)
+                    && files::is_empty_match(copy, tree)
+                {
+                    let (name, source) = (node.name(), copy.src.trim_start_matches('/'));
+                    self.ground.events.warning(&format!("{name}: `{source}` matches nothing, so nothing was copied"));
+                }
+            }
             let id = self.strata().keep(&temp, made.index, name)?;
             Ok(Rootfs::new(base.parts().iter().cloned().chain([Part::Kept(id)]).collect()))
         })
@@ -300,12 +309,13 @@ fn selected(
     hasher: &mut dyn files::FileHasher,
 ) -> Result<Option<Digest>, files::Error> {
     let mut digests = Vec::new();
-    for action in &op.actions {
+    for (at, action) in op.actions.iter().enumerate() {
         if let Some(pb::file_action::Action::Copy(copy)) = &action.action {
             let Some(tree) = usize::try_from(action.secondary_input).ok().and_then(|n| inputs.get(n)) else {
                 return Ok(None);
             };
-            digests.push(files::selection_digest(copy, tree, hasher)?.to_string());
+            let digest = files::selection_digest(copy, tree, hasher).map_err(|error| error.in_action(at))?;
+            digests.push(digest.to_string());
         }
     }
     Ok(Some(Digest::of(digests.join("\n").as_bytes())))

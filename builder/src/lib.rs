@@ -33,7 +33,7 @@ mod usage;
 use std::sync::{Arc, Mutex, atomic::AtomicBool};
 
 pub use cache::Cache;
-pub use error::{Cause, Error};
+pub use error::{Cause, Error, Withheld};
 pub use request::{Host, Interrupt, Local, Request, Secret};
 pub use rootfs::{Part, Rootfs, StratumId};
 use routerpack_graph::pb;

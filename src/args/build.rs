@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Network, ResultArgs};
+use super::{Network, ReportFormat, ResultArgs};
 use crate::call::Call;
 
 const CALL_HELP: &str = "\
@@ -19,7 +19,18 @@ What to do: METHOD[,format=json][,ignorestatus=true]
 `check` ends with 1 where it found warnings or an error, and with 0 where it found nothing or only advice for routers. \
 JSON is BuildKit's.";
 
-/// `routerpack build`
+const FORMAT_HELP: &str = "\
+In which form errors, warnings and findings come to standard output. Standard error tells them to people all the same.
+
+  text   not at all; --check prints them
+  json   one object: success, imageId, errors, warnings (their numbers) and diagnostics. Each of these has severity, rule \
+and message; where they are known file, start and end (line and column from 1, offset in bytes), text, reason, help, \
+replacement (for the bytes from start to end), related places, and output (a failed step's last lines)
+  sarif  SARIF 2.1.0, for code scanners and editors
+
+BuildKit's JSON is that of --call=check,format=json.";
+
+/// What is built, and how.
 #[derive(Debug, Args)]
 pub struct BuildArgs {
     /// The build context: a directory, a git repository (URL[#REF[:DIR]]), the URL of a tar, or `-` for a tar on standard
@@ -93,6 +104,18 @@ pub struct BuildArgs {
     /// What becomes of the image
     #[command(flatten)]
     pub result: ResultArgs,
+}
+
+/// `routerpack build`
+#[derive(Debug, Args)]
+pub struct BuildCommand {
+    /// What is built
+    #[command(flatten)]
+    pub build: BuildArgs,
+    /// In which form errors, warnings and findings come to standard output; standard error tells them to people all the
+    /// same
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM", long_help = FORMAT_HELP)]
+    pub format: ReportFormat,
 }
 
 /// Flags of `docker buildx build` that are taken and do nothing: steps are in no control group of their own.

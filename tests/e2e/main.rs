@@ -13,6 +13,7 @@ mod configs;
 mod contexts;
 mod convert;
 mod copies;
+mod diagnostics;
 mod epoch;
 mod fallbacks;
 mod graph;
