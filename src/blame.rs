@@ -218,7 +218,7 @@ fn ignored(ignore: &Source, path: &str) -> Option<(String, Spot)> {
         let positive = pattern.trim_start_matches('!').to_string();
         Matcher::new(&[positive]).is_ok_and(|matcher| {
             let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
-            ends.into_iter().any(|end| matcher.matches(path[..end].as_bytes()))
+            ends.into_iter().any(|end| matcher.matches(&path.as_bytes()[..end]))
         })
     })?;
     (!pattern.starts_with('!')).then(|| (pattern, Spot::line(ignore, line)))

@@ -189,7 +189,7 @@ fn run(
             Some(near) => format!("did you mean {near}?"),
             None => format!("add `ARG {name}` to the stage that uses it, or leave it out"),
         };
-        progress.tell(Notice { help: vec![help], ..Notice::error(notice::UNUSED, message).as_warning() });
+        progress.tell(Notice { help: vec![help], ..Notice::error(notice::UNUSED, message).into_warning() });
     }
     if let Some(format) = shown {
         print(&lowered.definition, format)?;

@@ -213,7 +213,7 @@ impl Notice {
     }
 
     /// The same as a warning.
-    pub fn as_warning(self) -> Self {
+    pub fn into_warning(self) -> Self {
         Self { weight: Weight::Warning, ..self }
     }
 

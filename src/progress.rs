@@ -212,7 +212,7 @@ impl Events for Progress {
 
     fn warning(&self, text: &str) {
         self.line(&format!("{YELLOW}warning:{YELLOW:#} {text}"));
-        self.told.keep(Notice::from_text(notice::WARNING, text).as_warning());
+        self.told.keep(Notice::from_text(notice::WARNING, text).into_warning());
     }
 }
 

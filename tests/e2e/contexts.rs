@@ -269,6 +269,12 @@ fn an_interrupt_ends_git_too() {
     assert_eq!(child.wait().unwrap().code(), Some(143));
     leftovers::assert_no_processes_or_mounts(&world);
     assert!(leftovers::files(&world).is_empty());
+    // and so does a kill, which nobody can answer
+    let mut child = command(&world, &[&web.url("app.git")]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    leftovers::assert_no_processes_or_mounts(&world);
 }
 
 #[test]
