@@ -25,9 +25,6 @@ use crate::{
 /// A Dockerfile may be this large, in bytes: far above any that a person wrote.
 const MAX_DOCKERFILE: u64 = 16 << 20;
 
-/// An ignore file may be this large, in bytes.
-const MAX_IGNORE: u64 = 4 << 20;
-
 /// What a Dockerfile is called when nobody says.
 const USUAL: [&str; 3] = ["Dockerfile", "dockerfile", "Containerfile"];
 
@@ -225,11 +222,11 @@ impl Opener<'_> {
         }
     }
 
-    /// A context that is a tree: the Dockerfile and the ignore file are in it, links included, and never outside.
+    /// A context that is a tree: the Dockerfile is in it, links included, and never outside. An ignore file says what a
+    /// client sends, so it has no say here (BuildKit, `frontend/dockerui/context.go`, `MainContext`).
     fn unpacked(self, output: Output, locals: BTreeMap<String, Local>, shown: &str) -> Result<Opened, Failure> {
         let tree = self.fetcher.tree(&output, locals.clone())?;
         let fail = |why: String| Failure::new(format!("{shown}: {why}"));
-        let mut beside = None;
         let source = match self.apart()? {
             Some(source) => source,
             None => {
@@ -240,31 +237,17 @@ impl Opener<'_> {
                     if lower == name { vec![name] } else { vec![name, lower] }
                 };
                 let names = given.clone().map_or(USUAL.map(str::to_string).to_vec(), either);
-                let read = |name: &String| {
-                    Some(read_entry(&tree, name.as_bytes(), name).transpose()?.map(|s| (name.clone(), s)))
-                };
-                let found = names.iter().find_map(read).transpose()?;
-                let (name, source) = found.ok_or_else(|| match given {
+                let found = names.iter().find_map(|name| read_entry(&tree, name.as_bytes(), name).transpose());
+                let source = found.transpose()?.ok_or_else(|| match given {
                     Some(name) => fail(format!("there is no `{name}` in this build context")),
                     None => fail(
                         "there is no Dockerfile (nor a Containerfile) in this build context\n  name one with -f".into(),
                     ),
                 })?;
-                beside = Some(format!("{name}.dockerignore"));
                 Source { origin: Some(output.clone()), ..source }
             }
         };
-        let candidates = beside.into_iter().chain([".dockerignore".into(), ".containerignore".into()]);
-        let mut ignore = None;
-        for name in candidates {
-            if let Some(file) = entry(&tree, name.as_bytes(), MAX_IGNORE).map_err(|e| fail(format!("{name}: {e}")))? {
-                ignore = Some(Source::of(&name, file)?);
-                break;
-            }
-        }
-        let exclude = ignore.as_ref().map(patterns).transpose()?.unwrap_or_default();
-        let context = Context::Output(Some(fetcher::filtered(output, &exclude)?), None);
-        Ok(Opened { source, context, locals, ignore })
+        Ok(Opened { source, context: Context::Output(Some(output), None), locals, ignore: None })
     }
 
     /// The Dockerfile, where it isn't part of the context: standard input, a URL, and for a context that is no

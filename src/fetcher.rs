@@ -132,20 +132,6 @@ pub fn unpacked(file: Output, name: Option<&str>) -> Result<Output, Failure> {
     copy(file, &format!("/{FILE}"), options, named(name, "unpack build context"))
 }
 
-/// A context without what its ignore file excludes.
-pub fn filtered(context: Output, exclude: &[String]) -> Result<Output, Failure> {
-    if exclude.is_empty() {
-        return Ok(context);
-    }
-    let options = CopyOptions {
-        dir_copy_contents: true,
-        create_dest_path: true,
-        exclude: exclude.to_vec(),
-        ..CopyOptions::default()
-    };
-    copy(context, "/", options, named(None, "apply .dockerignore"))
-}
-
 /// The first bytes of the file [`FILE`].
 fn head(tree: &Tree) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::new();
