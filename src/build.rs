@@ -35,6 +35,7 @@ use crate::{
     progress::{Mode, Progress},
     resolver::SourceResolver,
     router::Router,
+    share,
     slim::Passes,
 };
 
@@ -195,7 +196,11 @@ fn run(
         return Ok(ExitCode::SUCCESS);
     }
 
+    let wanted = &lowered.platform;
+    let caches = share::open(&args.cache_from, &builder.registry, &config, wanted, progress);
     let request = Request {
+        caches,
+        share: !args.cache_to.is_empty(),
         locals: resolver.locals,
         stores: resolver.stores,
         secrets: flags.secrets,
@@ -237,9 +242,16 @@ fn run(
         progress,
         watch: &watch,
     };
+    let source_config = config;
     let config = ImageConfig { created: created(&lowered.config, &built), ..lowered.config.clone() };
     let rootfs = passes.apply(&built.rootfs, &config, epoch, &strata, progress, &watch)?;
     let summary = packing.pack(&rootfs, &config, &lowered.platform)?;
+    for to in &args.cache_to {
+        // The image is made: that others can't have what it was made of is no failure.
+        if let Err(failure) = share::write(to, &built, &strata, &lowered.platform, &source_config) {
+            progress.line(&format!("warning: --cache-to: {failure}"));
+        }
+    }
     progress.told.keep_image(summary.image_id.as_ref().map(ToString::to_string));
     if args.result.quiet && !as_data {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));

@@ -40,6 +40,7 @@ mod recipe;
 mod resolver;
 mod router;
 mod run;
+mod share;
 mod size;
 mod slim;
 mod source;

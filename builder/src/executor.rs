@@ -1,7 +1,8 @@
 //! Does the work of the vertices: looks a result up, or makes it and records it.
 
 use std::{
-    sync::{Mutex, atomic::AtomicBool},
+    collections::HashMap,
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Instant,
 };
 
@@ -20,6 +21,7 @@ use crate::{
     keys::{self, InputKey},
     request::Request,
     rootfs::{Part, Rootfs, StratumId},
+    share::{Given, Shared},
     solver::Work,
     source,
     strata::{Name, Strata},
@@ -41,6 +43,10 @@ pub struct Executor<'a> {
     pub git: &'a GitSource,
     /// Content hashes of context files.
     pub hashes: &'a Hashes,
+    /// Other machines' results, by key.
+    pub lent: &'a HashMap<Digest, Shared>,
+    /// What each step gave, if that is wanted.
+    pub given: Mutex<Vec<Given>>,
     /// It was said what is less here than it should be.
     pub warned: AtomicBool,
     /// The time of the newest result used, in nanoseconds since 1970: the image's `created`.
@@ -127,6 +133,7 @@ impl Executor<'_> {
         inputs: &[Rootfs],
         make: impl FnOnce(&Name) -> Result<Rootfs, Cause>,
     ) -> Result<(Rootfs, bool), Cause> {
+        let parts = keys;
         let keys: Vec<Digest> = keys.iter().map(|inputs| keys::key(&node.op, facts, inputs)).collect();
         let cache = self.strata().cache();
         let last = keys.last().expect("every op has a key");
@@ -140,6 +147,7 @@ impl Executor<'_> {
                     for earlier in &keys[..n] {
                         self.record(earlier, &rootfs, made, node, inputs)?;
                     }
+                    self.give(node, facts, parts, &rootfs, made);
                     return Ok((rootfs, true));
                 }
             }
@@ -152,18 +160,35 @@ impl Executor<'_> {
         for key in &keys {
             self.record(key, &rootfs, made, node, inputs)?;
         }
+        self.give(node, facts, parts, &rootfs, made);
         Ok((rootfs, false))
     }
 
     fn recorded(&self, key: &Digest) -> Option<(Rootfs, u64)> {
         let file = format!("ops/{}.json", key.hex());
         self.strata().cache().hold(&file, Stamp::Json);
-        let record: Record = self.strata().cache().record(file)?;
-        if !record.strata.iter().all(|id| self.strata().has(id)) {
-            return None;
-        }
+        let whole = |record: &Record| record.strata.iter().all(|id| self.strata().has(id));
+        let own = self.strata().cache().record(&file).filter(whole);
+        let record = own.or_else(|| {
+            let lent = self.lent.get(key)?;
+            let strata = lent.layers.iter().cloned().map(StratumId::Layer).collect();
+            let record = Record { strata, made: lent.made, what: lent.what.clone(), inputs: Vec::new() };
+            let record = Some(record).filter(whole)?;
+            // Once its layers are here, it is found without the other machine's cache, too.
+            let _ = self.strata().cache().write_record(&file, &record);
+            Some(record)
+        })?;
         self.used(record.made);
         Some((Rootfs::kept(record.strata), record.made))
+    }
+
+    /// Keeps a result for other machines.
+    fn give(&self, node: &Node, facts: &str, keys: &[Vec<InputKey>], rootfs: &Rootfs, made: u64) {
+        if self.request.share {
+            let (op, facts, keys, rootfs) = (node.op.clone(), facts.to_string(), keys.to_vec(), rootfs.clone());
+            let given = Given { op, facts, keys, rootfs, made, what: described(node) };
+            self.given.lock().expect("no panic while holding it").push(given);
+        }
     }
 
     fn record(&self, key: &Digest, rootfs: &Rootfs, made: u64, node: &Node, inputs: &[Rootfs]) -> Result<(), Cause> {
@@ -224,15 +249,16 @@ impl Executor<'_> {
         if let Some(strata) = inputs.iter().map(Rootfs::ids).collect::<Option<Vec<_>>>() {
             let key: Vec<InputKey> = strata.into_iter().map(InputKey::Strata).collect();
             if !node.metadata.ignore_cache
-                && let Some((rootfs, _)) = self.recorded(&keys::key(&node.op, &facts, &key))
+                && let Some((rootfs, made)) = self.recorded(&keys::key(&node.op, &facts, &key))
             {
+                self.give(node, &facts, &[key], &rootfs, made);
                 return Ok((rootfs, true));
             }
             keys.push(key);
         }
-        let trees = inputs.iter().map(|i| self.strata().tree(i)).collect::<Result<Vec<_>, _>>()?;
-        let trees: Vec<&Tree> = trees.iter().map(|t| &**t).collect();
-        if let Some(selected) = selected(op, &trees, &mut self.hashes.hasher()).map_err(fail)? {
+        // Of what is not copied from, nothing need be known, or pulled, to find a result.
+        let tree = |n: usize| inputs.get(n).map(|input| self.strata().tree(input)).transpose();
+        if let Some(selected) = selected(op, &tree, &mut self.hashes.hasher())? {
             let base = base.ids().ok_or_else(|| Cause::Unsupported("a copy onto a live context".into()))?;
             keys.push(vec![InputKey::Strata(base), InputKey::Content(selected)]);
         }
@@ -244,6 +270,8 @@ impl Executor<'_> {
             keys.push(inputs.iter().map(key).collect::<Result<_, _>>()?);
         }
         self.cached(node, &facts, &keys, &inputs, |name| {
+            let trees = inputs.iter().map(|i| self.strata().tree(i)).collect::<Result<Vec<_>, _>>()?;
+            let trees: Vec<&Tree> = trees.iter().map(|t| &**t).collect();
             let temp = self.strata().cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
             let (to, now) = (temp.join("fs"), now());
             std::fs::create_dir(&to).map_err(Cause::io("make a folder in the cache"))?;
@@ -305,16 +333,17 @@ fn now() -> u64 {
 /// action's result, whose content isn't known before the op ran.
 fn selected(
     op: &pb::FileOp,
-    inputs: &[&Tree],
+    tree: &dyn Fn(usize) -> Result<Option<Arc<Tree>>, Cause>,
     hasher: &mut dyn files::FileHasher,
-) -> Result<Option<Digest>, files::Error> {
+) -> Result<Option<Digest>, Cause> {
     let mut digests = Vec::new();
     for (at, action) in op.actions.iter().enumerate() {
         if let Some(pb::file_action::Action::Copy(copy)) = &action.action {
-            let Some(tree) = usize::try_from(action.secondary_input).ok().and_then(|n| inputs.get(n)) else {
+            let Some(tree) = usize::try_from(action.secondary_input).ok().map(tree).transpose()?.flatten() else {
                 return Ok(None);
             };
-            let digest = files::selection_digest(copy, tree, hasher).map_err(|error| error.in_action(at))?;
+            let digest = files::selection_digest(copy, &tree, hasher).map_err(|error| error.in_action(at));
+            let digest = digest.map_err(|e| Cause::File(Box::new(e)))?;
             digests.push(digest.to_string());
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use routerpack_graph::{Definition, Platform};
 use routerpack_sandbox::{Signaller, emulators::Emulator, probe::Facts};
-use routerpack_sources::{PullPolicy, Store};
+use routerpack_sources::{Image, PullPolicy, Store};
 
 use crate::error::Cause;
 
@@ -24,6 +24,10 @@ pub struct Request {
     pub secrets: BTreeMap<String, Secret>,
     /// Agent sockets by id.
     pub ssh: BTreeMap<String, PathBuf>,
+    /// Images with other machines' results (`--cache-from`), see [`crate::share`].
+    pub caches: Vec<Image>,
+    /// Whether this build's results are wanted (`--cache-to`).
+    pub share: bool,
     /// When a registry is asked.
     pub pull: PullPolicy,
     /// How many vertices at once.
@@ -47,6 +51,8 @@ impl Request {
             stores: BTreeMap::new(),
             secrets: BTreeMap::new(),
             ssh: BTreeMap::new(),
+            caches: Vec::new(),
+            share: false,
             pull: PullPolicy::Missing,
             jobs: 1,
             allow_host_network: false,

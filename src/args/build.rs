@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{Network, ReportFormat, ResultArgs};
-use crate::call::Call;
+use crate::{
+    call::Call,
+    share::{CacheFrom, CacheTo},
+};
 
 const CALL_HELP: &str = "\
 What to do: METHOD[,format=json][,ignorestatus=true]
@@ -62,6 +65,13 @@ pub struct BuildArgs {
     /// Run the steps of these stages again
     #[arg(long, value_name = "STAGE")]
     pub no_cache_filter: Vec<String>,
+    /// Results of other machines: type=local,src=DIR, or type=registry,ref=NAME (also just NAME)
+    #[arg(long, value_name = "type=…")]
+    pub cache_from: Vec<CacheFrom>,
+    /// Keep this build's results for other machines: type=local,dest=DIR[,mode=min|max]. `min` are those that the image
+    /// is made of, `max` those of all stages
+    #[arg(long, value_name = "type=…")]
+    pub cache_to: Vec<CacheTo>,
     /// A secret for RUN --mount=type=secret: id=ID[,src=FILE|,env=VARIABLE]
     #[arg(long, value_name = "id=ID[,src=FILE]")]
     pub secret: Vec<String>,

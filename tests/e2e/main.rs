@@ -27,6 +27,7 @@ mod platforms;
 mod recipe;
 mod registry;
 mod run;
+mod share;
 mod size;
 mod slim;
 mod stages;
