@@ -8,7 +8,7 @@ use std::path::Path;
 use flate2::{Compression, write::GzEncoder};
 use rustix::fs::{FileType, Mode, XattrFlags, lsetxattr, mknodat};
 
-use super::support::tool;
+use super::support::{run, tool};
 
 /// cap_net_raw, permitted and effective, as the kernel stores it (`struct vfs_cap_data`, version 2).
 const NET_RAW: [u8; 20] = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -87,6 +87,8 @@ pub fn stock(root: &Path) {
     lsetxattr(root.join("capable"), "security.capability", &NET_RAW, XattrFlags::empty()).unwrap();
     mknodat(rustix::fs::CWD, root.join("odd/fifo"), FileType::Fifo, Mode::from_raw_mode(0o620), 0).unwrap();
     archives(&root.join("tars"));
+    // one file of another time than the rest
+    run(tool("touch").args(["-d", "@1500000000"]).arg(root.join("dir/file"))).success();
 }
 
 fn archives(dir: &Path) {
