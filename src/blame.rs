@@ -203,12 +203,12 @@ fn look(context: &Local, path: &str) -> Look {
 fn listing(context: &Local, dir: &[u8]) -> Option<Index> {
     let parent = |path: &[u8]| path.iter().rposition(|b| *b == b'/').map_or(0, |at| at);
     let leads_to = |path: &[u8]| dir == path || dir.strip_prefix(path).is_some_and(|rest| rest.starts_with(b"/"));
-    let mut filter = |path: &[u8], is_dir: bool| match () {
+    let filter = |path: &[u8], is_dir: bool| match () {
         () if is_dir && leads_to(path) => Verdict::Keep,
         () if &path[..parent(path)] == dir => Verdict::Keep,
         () => Verdict::Skip,
     };
-    scan::scan(&context.dir, ScanOptions { filter: Some(&mut filter), ..ScanOptions::default() }).ok()
+    scan::scan(&context.dir, ScanOptions { filter: Some(&filter), ..ScanOptions::default() }).ok()
 }
 
 /// The pattern that leaves a path out, and where it stands: the last one that has a say, unless that brings it back.

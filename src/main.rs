@@ -31,6 +31,7 @@ mod lint;
 mod load;
 mod ls;
 mod machine;
+mod made;
 mod notice;
 mod outline;
 mod output;

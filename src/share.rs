@@ -168,6 +168,7 @@ fn archive(
         spool: temp,
         check: None,
         sync: false,
+        now: None,
     };
     let image = targets::Image { tree: &tree, config: &config, layers: &layers };
     targets::write(&image, request, &mut |_, _| std::ops::ControlFlow::Continue(())).map_err(Failure::new)?;

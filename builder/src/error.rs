@@ -65,6 +65,9 @@ pub enum Cause {
     /// Something in the cache is not what was put there; it has been removed.
     #[error("{0} was damaged in the cache and has been removed\n  build again to make it anew")]
     Damaged(String),
+    /// A directory that is read changes all the time.
+    #[error("the build context has changed while it was copied\n  build again once nothing writes to it")]
+    Changed,
     /// The graph is no graph.
     #[error(transparent)]
     Definition(#[from] InvalidDefinition),

@@ -23,7 +23,7 @@ use crate::{
     events::Task,
     executor::{Executor, platform_of},
     request::{Request, Secret},
-    rootfs::{Part, Rootfs},
+    rootfs::{Part, Rootfs, StratumId},
     strata::Name,
 };
 
@@ -213,8 +213,14 @@ pub fn frozen(executor: &Executor, rootfs: &Rootfs) -> Result<Rootfs, Cause> {
     if rootfs.parts().iter().all(|p| matches!(p, Part::Kept(_))) {
         return Ok(rootfs.clone());
     }
-    let digest = executor.content_digest(rootfs, "/")?;
-    Ok(Rootfs::kept([executor.ground.joined(rootfs, digest)?]))
+    let digest = executor.content_digest(rootfs, "/", &mut executor.hashes.hasher())?;
+    let is_new = !executor.strata().has(&StratumId::Snapshot(digest.clone()));
+    let id = executor.ground.joined(rootfs, digest.clone())?;
+    if is_new && executor.content_digest(rootfs, "/", &mut executor.hashes.checker())? != digest {
+        executor.strata().discard(&id).map_err(Cause::io("remove a copy of a build context"))?;
+        return Err(Cause::Changed);
+    }
+    Ok(Rootfs::kept([id]))
 }
 
 fn lower_mount(

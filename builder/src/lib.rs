@@ -73,7 +73,8 @@ pub struct Built {
 }
 
 impl Builder {
-    /// Solves the request's definition. What turns out damaged in the cache is made anew, once.
+    /// Solves the request's definition. What turns out damaged in the cache is made anew, once; a context that changed
+    /// while it was read is read again, once.
     pub fn build(&self, request: &Request) -> Result<Built, Error> {
         let lent = self.borrow(&request.caches);
         let mut built = self.solve(request, &lent);
@@ -91,7 +92,7 @@ impl Builder {
             built = self.solve(request, &HashMap::new());
         }
         match built {
-            Err(Error { cause: Cause::Damaged(_), .. }) => self.solve(request, &HashMap::new()),
+            Err(Error { cause: Cause::Damaged(_) | Cause::Changed, .. }) => self.solve(request, &HashMap::new()),
             other => other,
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, OnceLock},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock},
 };
 
 use routerpack_graph::{Definition, Platform};
@@ -87,14 +87,15 @@ pub enum Secret {
     Bytes(Vec<u8>),
 }
 
+/// Finds emulators.
+pub type FindEmulators = Box<dyn FnOnce() -> (Vec<PathBuf>, Vec<Emulator>) + Send + Sync>;
+
 /// What the machine offers to steps.
 pub struct Host {
     /// This machine's platform.
     pub platform: Platform,
-    /// Emulators found.
-    pub emulators: Vec<Emulator>,
-    /// Where they were looked for.
-    pub emulator_dirs: Vec<PathBuf>,
+    /// Where emulators are, and which were found there. They are looked for when a step is to be emulated.
+    pub emulators: LazyLock<(Vec<PathBuf>, Vec<Emulator>), FindEmulators>,
     /// `nameserver` lines and the like for steps.
     pub resolv_conf: String,
     /// Finds out what the sandbox can be made of here. Takes some milliseconds and is asked once, when a

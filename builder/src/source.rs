@@ -194,7 +194,7 @@ fn scanned(local: &Local, excludes: &[String], wanted: &Wanted) -> Result<Stratu
             .iter()
             .any(|n| path.strip_prefix(&n[..]).is_some_and(|rest| rest.is_empty() || rest.starts_with(TEMPORARY)))
     };
-    let mut filter = |path: &[u8], is_dir: bool| {
+    let filter = |path: &[u8], is_dir: bool| {
         if is_output(path) {
             return Verdict::Skip;
         }
@@ -205,8 +205,13 @@ fn scanned(local: &Local, excludes: &[String], wanted: &Wanted) -> Result<Stratu
             true => Verdict::Skip,
         }
     };
-    let options =
-        ScanOptions { owners: Owners::Root, filter: Some(&mut filter), xattrs: true, ..ScanOptions::default() };
+    let options = ScanOptions {
+        owners: Owners::Root,
+        filter: Some(&filter),
+        xattrs: true,
+        stamps: true,
+        ..ScanOptions::default()
+    };
     let index = scan::scan(&local.dir, options).map_err(Cause::rootfs(what()))?;
     Ok(Stratum::Dir { root: local.dir.clone(), index: Arc::new(index) })
 }

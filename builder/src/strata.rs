@@ -220,7 +220,7 @@ impl Strata {
     }
 
     /// Removes what is not as it was put there.
-    fn discard(&self, id: &StratumId) -> io::Result<()> {
+    pub(crate) fn discard(&self, id: &StratumId) -> io::Result<()> {
         self.whole.lock().expect("no panic while holding it").remove(id);
         self.cache.remove(id.below())
     }
@@ -319,7 +319,10 @@ impl Strata {
         let mut order: Vec<usize> = (0..parts.len()).collect();
         order.sort_by_key(|at| std::cmp::Reverse(size(parts[*at])));
         let missing = parts.iter().filter(|part| self.is_to_be_loaded(part)).count();
-        let workers = thread::available_parallelism().map_or(1, |n| n.get()).max(MIN_PULLS).min(missing);
+        let workers = match missing {
+            0 | 1 => missing,
+            _ => thread::available_parallelism().map_or(1, |n| n.get()).max(MIN_PULLS).min(missing),
+        };
         let loaded: Vec<OnceLock<Stratum>> = parts.iter().map(|_| OnceLock::new()).collect();
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let work = || {

@@ -41,7 +41,7 @@ mod tag;
 mod warning;
 
 pub use error::Error;
-pub use output::write;
+pub use output::{copy_archive, write};
 pub use pass::Progress;
 pub use request::{
     Blob, Check, Compression, Dest, Format, Image, LayerSource, Layers, Request, Summary, UnknownFormat,

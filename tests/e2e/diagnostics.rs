@@ -291,7 +291,7 @@ fn forms_that_would_share_standard_output_are_refused() {
         let outcome = run(command.arg("build").args(args).current_dir(world.path("")));
         assert_eq!(outcome.code, Some(2), "{outcome}");
         // it is told in the form that was asked for
-        assert_eq!(outcome.text().starts_with('{'), true, "{outcome}");
+        assert!(outcome.text().starts_with('{'), "{outcome}");
     }
     let outcome = build(&world, &["--check", "--format=json", "ctx"]).success();
     assert_eq!(json(&outcome)["success"], true);

@@ -32,6 +32,8 @@ mod size;
 mod slim;
 mod stages;
 mod steps;
+mod stress;
 mod users;
 mod verbs;
 mod verdict;
+mod warm;
