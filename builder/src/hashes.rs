@@ -4,10 +4,13 @@
 //! change could leave the same stamp is not remembered, as git's index does it ("racily clean" entries).
 
 use std::{
+    cmp::Ordering,
     collections::{HashMap, HashSet},
+    ffi::OsStr,
     fs, io,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -17,18 +20,23 @@ use routerpack_rootfs::{Entry, Origin, Stamp, Tree};
 
 use crate::cache::Cache;
 
-const MAGIC: &[u8; 8] = b"rphash02";
-/// Bytes of one record: a stamp's five numbers and the hash. Records are sorted.
-const RECORD: usize = 5 * 8 + 32;
+const MAGIC: &[u8; 8] = b"rphash03";
+/// Bytes of one record: a stamp's five numbers, the hash, and whether the file is plain. Records are sorted.
+const RECORD: usize = 5 * 8 + 32 + 1;
 /// Of records that no build of late has used, no more are kept in one file.
 const MAX_UNUSED: usize = 100_000;
 
 type Hash = [u8; 32];
 
+/// A hash, and whether the file has no extended attributes: changing those changes a stamp, too.
+type Known = (Hash, bool);
+
 /// The memory of hashes, in a file of its own for each directory: a small context must not wait for a large one's.
 pub struct Hashes {
     /// Directories in here are not remembered: who asks for them again asks by name.
     cache: PathBuf,
+    /// When this began, in nanoseconds since 1970: before any scan.
+    opened: i64,
     dirs: Mutex<HashMap<PathBuf, Memory>>,
 }
 
@@ -36,16 +44,16 @@ pub struct Hashes {
 #[derive(Default)]
 struct Memory {
     /// Records as the file has them. They are looked for in there, since reading them all takes longer than a build.
-    old: Vec<u8>,
+    old: Arc<Vec<u8>>,
     /// Positions in there that were of use.
     used: HashSet<usize>,
-    new: HashMap<Stamp, Hash>,
+    new: HashMap<Stamp, Known>,
 }
 
 impl Hashes {
     /// Over a cache. An absent or damaged file is an empty memory.
     pub fn open(cache: &Cache) -> Self {
-        Self { cache: cache.dir().to_path_buf(), dirs: Mutex::default() }
+        Self { cache: cache.dir().to_path_buf(), opened: now(), dirs: Mutex::default() }
     }
 
     /// Back to the cache, if anything was learnt. A failure costs time in the next build, nothing else.
@@ -71,13 +79,22 @@ impl Hashes {
         self.dirs.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn recall(&self, dir: &Path, stamp: &Stamp) -> Option<Hash> {
-        let mut dirs = self.dirs();
+    /// Tells of files of a directory whether they are known to have no extended attributes.
+    pub fn plain(&self, dir: &Path) -> impl Fn(&Stamp) -> bool + Sync + use<> {
+        let old = self.memory(&mut self.dirs(), dir).old.clone();
+        move |stamp| find(&old, stamp).is_some_and(|at| record(&old[at * RECORD..]).1.1)
+    }
+
+    fn memory<'m>(&self, dirs: &'m mut HashMap<PathBuf, Memory>, dir: &Path) -> &'m mut Memory {
         if !dirs.contains_key(dir) {
             let known = if dir.starts_with(&self.cache) { Vec::new() } else { self.read(dir) };
-            dirs.insert(dir.to_path_buf(), Memory { old: known, ..Memory::default() });
+            dirs.insert(dir.to_path_buf(), Memory { old: Arc::new(known), ..Memory::default() });
         }
-        dirs.get_mut(dir)?.recall(stamp)
+        dirs.get_mut(dir).expect("it was just put there")
+    }
+
+    fn recall(&self, dir: &Path, stamp: &Stamp) -> Option<Hash> {
+        self.memory(&mut self.dirs(), dir).recall(stamp)
     }
 
     fn read(&self, dir: &Path) -> Vec<u8> {
@@ -96,44 +113,34 @@ fn file(dir: &Path) -> String {
 
 impl Memory {
     fn recall(&mut self, stamp: &Stamp) -> Option<Hash> {
-        if let Some(hash) = self.new.get(stamp) {
+        if let Some((hash, _)) = self.new.get(stamp) {
             return Some(*hash);
         }
-        let (mut low, mut high) = (0, self.old.len() / RECORD);
-        while low < high {
-            let middle = (low + high) / 2;
-            let (found, hash) = record(&self.old[middle * RECORD..]);
-            match found.cmp(stamp) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => {
-                    self.used.insert(middle);
-                    return Some(hash);
-                }
-            }
-        }
-        None
+        let at = find(&self.old, stamp)?;
+        self.used.insert(at);
+        Some(record(&self.old[at * RECORD..]).1.0)
     }
 
     fn encode(&self) -> Vec<u8> {
         let old = self.old.chunks_exact(RECORD).enumerate();
         let (used, unused): (Vec<_>, Vec<_>) = old.partition(|(at, _)| self.used.contains(at));
-        let mut all: Vec<(Stamp, Hash)> = self.new.iter().map(|(stamp, hash)| (*stamp, *hash)).collect();
+        let mut all: Vec<(Stamp, Known)> = self.new.iter().map(|(stamp, known)| (*stamp, *known)).collect();
         all.extend(used.into_iter().chain(unused.into_iter().take(MAX_UNUSED)).map(|(_, bytes)| record(bytes)));
         all.sort_unstable();
         let mut bytes = MAGIC.to_vec();
-        for (Stamp { device, inode, size, mtime, ctime }, hash) in all {
+        for (Stamp { device, inode, size, mtime, ctime }, (hash, plain)) in all {
             for number in [device, inode, size, mtime as u64, ctime as u64] {
                 bytes.extend_from_slice(&number.to_le_bytes());
             }
             bytes.extend_from_slice(&hash);
+            bytes.push(plain.into());
         }
         bytes
     }
 }
 
 /// The record at the start of these bytes.
-fn record(bytes: &[u8]) -> (Stamp, Hash) {
+fn record(bytes: &[u8]) -> (Stamp, Known) {
     let number = |n: usize| u64::from_le_bytes(bytes[n * 8..n * 8 + 8].try_into().expect("eight bytes"));
     let stamp = Stamp {
         device: number(0),
@@ -142,7 +149,25 @@ fn record(bytes: &[u8]) -> (Stamp, Hash) {
         mtime: number(3) as i64,
         ctime: number(4) as i64,
     };
-    (stamp, bytes[40..RECORD].try_into().expect("32 bytes"))
+    (stamp, (bytes[40..72].try_into().expect("32 bytes"), bytes[72] == 1))
+}
+
+/// Which of these sorted records is of this stamp.
+fn find(records: &[u8], stamp: &Stamp) -> Option<usize> {
+    let (mut low, mut high) = (0, records.len() / RECORD);
+    while low < high {
+        let middle = (low + high) / 2;
+        match record(&records[middle * RECORD..]).0.cmp(stamp) {
+            Ordering::Less => low = middle + 1,
+            Ordering::Greater => high = middle,
+            Ordering::Equal => return Some(middle),
+        }
+    }
+    None
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64)
 }
 
 struct Hasher<'a> {
@@ -159,16 +184,25 @@ impl FileHasher for Hasher<'_> {
         if let Some(hash) = scanned.and_then(|stamp| self.memory.recall(dir, stamp)) {
             return Ok(hash);
         }
+        // What lies there by this name, if it is known, need not be opened. By way of a link it would be another file.
+        let there = || fs::symlink_metadata(dir.join(OsStr::from_bytes(entry.origin()))).ok();
+        if !self.by_scan
+            && let Some(hash) = there().and_then(|meta| self.memory.recall(dir, &Stamp::of(&meta)))
+        {
+            return Ok(hash);
+        }
         let content = tree.content(entry)?;
         let stamp = Stamp::of(&content.file.metadata()?);
         if let Some(hash) = self.memory.recall(dir, &stamp) {
             return Ok(hash);
         }
-        let before = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64);
+        let before = now();
         let hash = content.sha256()?;
         // What changes while it is read has another stamp afterwards.
         if stamp.is_settled(before) && Stamp::of(&content.file.metadata()?) == stamp {
-            self.memory.dirs().entry(dir.clone()).or_default().new.insert(stamp, hash);
+            let scanned = tree.index.stamp(&entry.path) == Some(&stamp) && stamp.is_settled(self.memory.opened);
+            let known = (hash, scanned && entry.xattrs().next().is_none());
+            self.memory.memory(&mut self.memory.dirs(), dir).new.insert(stamp, known);
         }
         Ok(hash)
     }
@@ -190,7 +224,7 @@ mod tests {
         let hashes = Hashes::open(&cache);
         assert_eq!(hashes.recall(here, &stamp(1)), None);
         for n in [9, 2, 5] {
-            hashes.dirs().get_mut(here).unwrap().new.insert(stamp(n), [n as u8; 32]);
+            hashes.dirs().get_mut(here).unwrap().new.insert(stamp(n), ([n as u8; 32], n == 5));
         }
         hashes.save(&cache);
 
@@ -198,9 +232,10 @@ mod tests {
         for n in 0..12 {
             assert_eq!(again.recall(here, &stamp(n)), [2, 5, 9].contains(&n).then_some([n as u8; 32]), "{n}");
             assert_eq!(again.recall(there, &stamp(n)), None);
+            assert_eq!(again.plain(here)(&stamp(n)), n == 5, "{n}");
         }
         assert_eq!(again.recall(here, &Stamp { ctime: 6, ..stamp(2) }), None);
-        again.dirs().get_mut(here).unwrap().new.insert(stamp(3), [3; 32]);
+        again.dirs().get_mut(here).unwrap().new.insert(stamp(3), ([3; 32], true));
         again.save(&cache);
         let third = Hashes::open(&cache);
         assert!([2, 3, 5, 9].iter().all(|n| third.recall(here, &stamp(*n)).is_some()), "nothing is lost");
@@ -215,10 +250,10 @@ mod tests {
     #[test]
     fn of_what_nobody_uses_not_all_is_kept() {
         let mut memory = Memory::default();
-        memory.new.extend((0..MAX_UNUSED as u64 + 50).map(|n| (stamp(n), [0; 32])));
-        let mut next = Memory { old: memory.encode().split_off(MAGIC.len()), ..Memory::default() };
+        memory.new.extend((0..MAX_UNUSED as u64 + 50).map(|n| (stamp(n), ([0; 32], true))));
+        let mut next = Memory { old: Arc::new(memory.encode().split_off(MAGIC.len())), ..Memory::default() };
         assert!(next.recall(&stamp(MAX_UNUSED as u64 + 49)).is_some());
-        next.new.insert(stamp(u64::MAX), [1; 32]);
+        next.new.insert(stamp(u64::MAX), ([1; 32], false));
         let kept = next.encode().split_off(MAGIC.len());
         assert_eq!(kept.len() / RECORD, MAX_UNUSED + 2);
         assert_eq!(record(&kept[kept.len() - 2 * RECORD..]).0, stamp(MAX_UNUSED as u64 + 49));

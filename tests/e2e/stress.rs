@@ -72,7 +72,7 @@ impl Stress {
         let (path, other) = (self.any(), self.any());
         self.count += 1;
         let text = format!("{:08}", self.count);
-        let what = self.random.below(12);
+        let what = self.random.below(13);
         let edit = || -> io::Result<&str> {
             // Without one of these the Dockerfile is wrong.
             let needed = ["a", "b1", "b2", "c"].iter().any(|name| path == self.world.path("ctx").join(name));
@@ -121,6 +121,15 @@ impl Stress {
                 9 => {
                     let fresh = self.world.write("fresh", &text);
                     fs::rename(fresh, &path).map(|()| "replace")?
+                }
+                11 => {
+                    let value = [&b""[..], b"1", b"2"][self.count as usize % 3];
+                    if value.is_empty() {
+                        rustix::fs::removexattr(&path, "user.note")?; // there may be none
+                    } else {
+                        rustix::fs::setxattr(&path, "user.note", value, rustix::fs::XattrFlags::empty())?;
+                    }
+                    "attribute"
                 }
                 10 => {
                     let dir = self.world.path("ctx/sub/deep");

@@ -75,6 +75,8 @@ pub struct ScanOptions<'a> {
     pub owners: Owners<'a>,
     /// What to leave out.
     pub filter: Option<&'a Filter<'a>>,
+    /// Tells by its stamp that a file is known to have no extended attributes: those of others cost a call each.
+    pub plain: Option<&'a (dyn Fn(&Stamp) -> bool + Sync)>,
     /// Whether the index has stamps, see [`Index::stamp`].
     pub stamps: bool,
 }
@@ -298,7 +300,8 @@ impl Walk<'_> {
             _ => {}
         }
         let mut opaque = false;
-        if self.options.xattrs || self.options.overlay && kind == Kind::Dir {
+        let plain = || self.options.plain.is_some_and(|plain| plain(&Stamp::of_statx(stat)));
+        if self.options.xattrs && !plain() || self.options.overlay && kind == Kind::Dir {
             let found = xattr::read(dir, name)?;
             opaque = self.options.overlay && kind == Kind::Dir && found.opaque;
             if self.options.xattrs {
