@@ -153,6 +153,7 @@ pub fn log(version: &str, rules: &[Rule], findings: &[Finding]) -> Value {
             "tool": { "driver": {
                 "name": "routerpack",
                 "semanticVersion": version,
+                "informationUri": env!("CARGO_PKG_REPOSITORY"),
                 "rules": rules.iter().map(Rule::json).collect::<Vec<_>>(),
             } },
             "columnKind": "utf16CodeUnits",
