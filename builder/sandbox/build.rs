@@ -12,7 +12,13 @@ fn main() {
     let status = Command::new(variable("RUSTC"))
         .args(["--edition=2024", "--crate-name=dispatcher", "--crate-type=lib", "--emit=obj", "--target"])
         .arg(variable("TARGET"))
-        .args(["-Copt-level=2", "-Ccodegen-units=1", "-Cpanic=abort", "-Crelocation-model=pic", "-Cforce-unwind-tables=no"])
+        .args([
+            "-Copt-level=2",
+            "-Ccodegen-units=1",
+            "-Cpanic=abort",
+            "-Crelocation-model=pic",
+            "-Cforce-unwind-tables=no",
+        ])
         .args(["-Cdebuginfo=0", "-Coverflow-checks=no", "-Cdebug-assertions=no", "-o"])
         .arg(&object)
         .arg("dispatcher/main.rs")

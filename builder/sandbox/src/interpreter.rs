@@ -134,27 +134,27 @@ fn calling(machine: u16, before: Before, rest: &[u8]) -> io::Result<Vec<u8>> {
     let data = (function + before.code.len()).next_multiple_of(16);
     let mut code = match machine {
         EM_X86_64 => [
-            &b"\x48\x89\xe7"[..],                    // mov rdi, rsp
-            b"\x48\x83\xec\x40",                    // sub rsp, 64
-            b"\x48\x89\x14\x24",                    // mov [rsp], rdx
-            b"\x48\x8d\x35",                        // lea rsi, [rip+data]
+            &b"\x48\x89\xe7"[..], // mov rdi, rsp
+            b"\x48\x83\xec\x40",  // sub rsp, 64
+            b"\x48\x89\x14\x24",  // mov [rsp], rdx
+            b"\x48\x8d\x35",      // lea rsi, [rip+data]
             &(data as i32 - 18).to_le_bytes(),
-            b"\xe8",                                // call function
+            b"\xe8", // call function
             &(function as i32 - 23).to_le_bytes(),
-            b"\x48\x8b\x14\x24",                    // mov rdx, [rsp]
-            b"\x48\x83\xc4\x40",                    // add rsp, 64
-            b"\x90",                                // nop
+            b"\x48\x8b\x14\x24", // mov rdx, [rsp]
+            b"\x48\x83\xc4\x40", // add rsp, 64
+            b"\x90",             // nop
         ]
         .concat(),
         EM_AARCH64 => [
-            0x9100_03e9,                             // mov x9, sp
-            0xd101_03ff,                             // sub sp, sp, #64
-            0xf900_03e0,                             // str x0, [sp]
-            0xaa09_03e0,                             // mov x0, x9
-            adr(1, data - 16),                       // adr x1, data
+            0x9100_03e9,                              // mov x9, sp
+            0xd101_03ff,                              // sub sp, sp, #64
+            0xf900_03e0,                              // str x0, [sp]
+            0xaa09_03e0,                              // mov x0, x9
+            adr(1, data - 16),                        // adr x1, data
             0x9400_0000 | (function as u32 - 20) / 4, // bl function
-            0xf940_03e0,                             // ldr x0, [sp]
-            0x9101_03ff,                             // add sp, sp, #64
+            0xf940_03e0,                              // ldr x0, [sp]
+            0x9101_03ff,                              // add sp, sp, #64
         ]
         .iter()
         .flat_map(|w: &u32| w.to_le_bytes())
@@ -323,9 +323,7 @@ mod tests {
                 // mov edi, 1; mov edx, 1; mov eax, 1; syscall; ret
                 b"\xbf\x01\0\0\0\xba\x01\0\0\0\xb8\x01\0\0\0\x0f\x05\xc3".to_vec()
             };
-            for (before, printed) in
-                [(None, "-cpucort"), (Some(Before { code: &call, data: b"!" }), "!-cpucort")]
-            {
+            for (before, printed) in [(None, "-cpucort"), (Some(Before { code: &call, data: b"!" }), "!-cpucort")] {
                 let mut memory = File::from(Qemu::open(&plain).unwrap().with_cpu("cortex-a7", before).unwrap());
                 io::copy(&mut memory, &mut File::create(&patched).unwrap()).unwrap();
                 std::fs::set_permissions(&patched, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
