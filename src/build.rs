@@ -10,7 +10,7 @@ use std::{
 
 use routerpack_builder::{Builder, Built, Cache, Request, Secret, Strata, request};
 use routerpack_frontends::dockerfile::{
-    Diagnostic, Dockerfile, Severity,
+    Diagnostic, Dockerfile,
     lower::{self, Context, Lowered, Options},
     parse_bool,
 };
@@ -20,20 +20,24 @@ use routerpack_targets::profile::Profile;
 
 use crate::{
     agent,
-    args::{Allow, BuildArgs, Cli, EmulationMode, GraphArgs, GraphFormat, Network, OnFailure},
+    args::{
+        Allow, BuildArgs, BuildCommand, Cli, EmulationMode, GraphArgs, GraphFormat, Network, OnFailure, ReportFormat,
+    },
+    blame::Scene,
     call::{self, Call, Linting, Method},
     context::{self, Kinds, Opened, Opener, Source},
     durable,
-    excerpt::Excerpt,
     failure::Failure,
     fetcher::{self, Fetcher},
     flags, lint,
     machine::{self, SignalWatch},
+    notice::{self, Notice},
     output::{Dest, Output},
     pack::{self, Packing},
     progress::{Mode, Progress},
     resolver::SourceResolver,
     router::Router,
+    share,
     slim::Passes,
 };
 
@@ -41,16 +45,62 @@ use crate::{
 const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// Builds, writes, and says what to type next.
-pub fn build(cli: &Cli, args: &BuildArgs) -> Result<ExitCode, Failure> {
-    run(cli, args, None)
+pub fn build(cli: &Cli, command: &BuildCommand) -> Result<ExitCode, Failure> {
+    let args = &command.build;
+    let progress = progress(args);
+    let form = match command.format {
+        ReportFormat::Text => return run(cli, args, None, false, &progress),
+        form => form,
+    };
+    let result = agree(args).and_then(|()| run(cli, args, None, true, &progress));
+    let code = result.unwrap_or_else(|failure| {
+        let (code, notices) = failure.told();
+        notices.into_iter().for_each(|notice| progress.told.keep(notice));
+        code
+    });
+    let value = match form {
+        ReportFormat::Sarif => progress.told.sarif(),
+        _ => progress.told.json(code == ExitCode::SUCCESS),
+    };
+    let mut out = std::io::stdout().lock();
+    let written = writeln!(out, "{value:#}").and_then(|()| out.flush());
+    written.map_err(|e| Failure::new(format!("write to standard output: {e}")))?;
+    Ok(code)
+}
+
+/// Refuses what would share standard output with `--format json` and `sarif`.
+fn agree(args: &BuildArgs) -> Result<(), Failure> {
+    let output = Output::parse(args.result.output.as_deref(), "image").map_err(Failure::usage)?;
+    if matches!(output.dest, Dest::Stdout) && !args.check {
+        return Err(Failure::usage("--format writes to standard output, and so does this --output: name a file"));
+    }
+    let Call { method, json, .. } = args.call;
+    match method {
+        Method::Outline | Method::Targets | Method::Describe => Err(Failure::usage(
+            "--format is about errors and warnings; what --call lists comes as JSON with --call=METHOD,format=json",
+        )),
+        _ if json => Err(Failure::usage("--call=…,format=json is BuildKit's JSON, --format another one: choose one")),
+        _ => Ok(()),
+    }
+}
+
+fn progress(args: &BuildArgs) -> Arc<Progress> {
+    Arc::new(Progress::new(if args.result.quiet { Mode::Quiet } else { args.result.progress }))
 }
 
 /// `routerpack graph`: what a build would execute, and nothing of it done.
 pub fn graph(cli: &Cli, args: &GraphArgs) -> Result<ExitCode, Failure> {
-    run(cli, &args.build, Some(args.format))
+    run(cli, &args.build, Some(args.format), false, &progress(&args.build))
 }
 
-fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCode, Failure> {
+/// With `as_data`, standard output is left to what was told.
+fn run(
+    cli: &Cli,
+    args: &BuildArgs,
+    shown: Option<GraphFormat>,
+    as_data: bool,
+    progress: &Arc<Progress>,
+) -> Result<ExitCode, Failure> {
     let kind = Kinds::of(&args.context)?;
     let name = kind.base_name();
     let output = Output::parse(args.result.output.as_deref(), &name).map_err(Failure::usage)?;
@@ -65,7 +115,6 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
     let platform = router.platform(args.platform.as_deref())?;
     let can_chown = machine::become_root()?;
     let watch = SignalWatch::start()?;
-    let progress = Arc::new(Progress::new(if args.result.quiet { Mode::Quiet } else { args.result.progress }));
 
     let cache = Arc::new(Cache::open(&machine::cache_dir(cli)?).map_err(Failure::new)?);
     let limit = machine::cache_limit(cli, cache.dir())?;
@@ -129,19 +178,31 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
     let linting = Linting::new(&resolver, excludes, method != Method::Build);
     if method != Method::Build {
         let call = Call { method, ..args.call };
-        let source = &opened.source;
-        return call::call(call, source, &options, &linting, router.profile, &|d| draw(source, d));
+        let told = as_data.then_some(&progress.told);
+        return call::call(call, &opened.source, &options, &linting, router.profile, told);
     }
-    let lowered = lower(&opened.source, &options, &linting, router.profile, &progress)?;
+    let lowered = lower(&opened.source, &options, &linting, router.profile, progress)?;
     for warning in &lowered.warnings {
-        progress.line(&draw(&opened.source, warning));
+        progress.tell(Notice::of(notice::SYNTAX, &opened.source, warning));
+    }
+    for (name, near) in &lowered.unused_args {
+        let message = format!("--build-arg {name} is given, but the Dockerfile has no ARG {name}");
+        let help = match near {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("add `ARG {name}` to the stage that uses it, or leave it out"),
+        };
+        progress.tell(Notice { help: vec![help], ..Notice::error(notice::UNUSED, message).into_warning() });
     }
     if let Some(format) = shown {
         print(&lowered.definition, format)?;
         return Ok(ExitCode::SUCCESS);
     }
 
+    let wanted = &lowered.platform;
+    let caches = share::open(&args.cache_from, &builder.registry, &config, wanted, progress);
     let request = Request {
+        caches,
+        share: !args.cache_to.is_empty(),
         locals: resolver.locals,
         stores: resolver.stores,
         secrets: flags.secrets,
@@ -156,9 +217,15 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
         ..Request::new(lowered.definition.clone())
     };
     let epoch = lowered.epoch;
-    let built = builder
-        .build(&request)
-        .map_err(|error| watch.failure().unwrap_or_else(|| Failure::build(&error, &lowered.definition)))?;
+    let built = builder.build(&request).map_err(|error| {
+        let scene = Scene {
+            source: &opened.source,
+            definition: &lowered.definition,
+            ignore: opened.ignore.as_ref(),
+            context: opened.locals.get("context"),
+        };
+        watch.failure().unwrap_or_else(|| Failure::of(vec![scene.notice(&error)]))
+    })?;
     if let Some(interrupted) = watch.failure() {
         return Err(interrupted);
     }
@@ -175,13 +242,21 @@ fn run(cli: &Cli, args: &BuildArgs, shown: Option<GraphFormat>) -> Result<ExitCo
         epoch,
         strata: &strata,
         blobs: builder.registry.blobs(),
-        progress: &progress,
+        progress,
         watch: &watch,
     };
+    let source_config = config;
     let config = ImageConfig { created: created(&lowered.config, &built), ..lowered.config.clone() };
-    let rootfs = passes.apply(&built.rootfs, &config, epoch, &strata, &progress, &watch)?;
+    let rootfs = passes.apply(&built.rootfs, &config, epoch, &strata, progress, &watch)?;
     let summary = packing.pack(&rootfs, &config, &lowered.platform)?;
-    if args.result.quiet {
+    for to in &args.cache_to {
+        // The image is made: that others can't have what it was made of is no failure.
+        if let Err(failure) = share::write(to, &built, &strata, &lowered.platform, &source_config) {
+            progress.line(&format!("warning: --cache-to: {failure}"));
+        }
+    }
+    progress.told.keep_image(summary.image_id.as_ref().map(ToString::to_string));
+    if args.result.quiet && !as_data {
         println!("{}", summary.image_id.as_ref().map_or_else(String::new, |id| id.to_string()));
     }
     durable::later(&cache, limit);
@@ -246,18 +321,6 @@ fn never(output: &Output, cache: &Cache) -> Result<Vec<PathBuf>, Failure> {
     Ok(never)
 }
 
-fn draw(source: &Source, diagnostic: &Diagnostic) -> String {
-    Excerpt {
-        file: &source.file,
-        text: &source.text,
-        span: diagnostic.span.start..diagnostic.span.end,
-        title: &diagnostic.message,
-        notes: diagnostic.reason.iter().chain(&diagnostic.help).cloned().collect(),
-        warning: diagnostic.severity == Severity::Warning,
-    }
-    .draw()
-}
-
 /// Parses and lowers; what lint finds is said even if that fails.
 fn lower(
     source: &Source,
@@ -266,18 +329,18 @@ fn lower(
     profile: Profile,
     progress: &Progress,
 ) -> Result<Lowered, Failure> {
-    let all = |diagnostics: &[Diagnostic]| {
-        let drawn: Vec<String> = diagnostics.iter().map(|d| draw(source, d)).collect();
-        Failure::drawn(drawn.join("\n\n"))
-    };
-    let mut lint = call::lint(source, options).map_err(|error| all(&[error]))?;
+    let wrong = |kind, diagnostics: &[Diagnostic]| call::failure(kind, source, diagnostics);
+    let mut lint = call::lint(source, options).map_err(|error| wrong(notice::DEFINITION, &[error]))?;
     let parsed = Dockerfile::parse(&source.text);
     lint.syntax(&source.text, &parsed);
     let result = match &parsed {
-        Err(diagnostics) => Err(all(diagnostics)),
+        Err(diagnostics) => Err(wrong(notice::SYNTAX, diagnostics)),
         Ok(dockerfile) => lower::lower_and_lint(dockerfile, &source.text, options, resolver, &mut lint)
-            .map_err(|error| all(&[error.diagnostic()])),
+            .map_err(|error| wrong(notice::DEFINITION, &error.diagnostics())),
     };
+    for finding in &lint.findings {
+        progress.told.keep(lint::notice(source, finding, profile));
+    }
     if let Some(text) = lint::short(&lint.findings, profile) {
         progress.line(&text);
     }

@@ -14,7 +14,14 @@ use routerpack_graph::{Constraints, Definition, Platform, pb, source::Local};
 use routerpack_targets::profile::Profile;
 use serde_json::{Value, json};
 
-use crate::{context::Source, failure::Failure, lint::Report, outline};
+use crate::{
+    context::Source,
+    failure::Failure,
+    lint::Report,
+    notice::{DEFINITION, Kind, Notice, SYNTAX},
+    outline,
+    told::Told,
+};
 
 /// What to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +117,7 @@ impl Source {
 
     /// Its text as BuildKit's JSON has it: base64 (RFC 4648).
     pub fn base64(&self) -> String {
-        STANDARD.encode(&self.text)
+        STANDARD.encode(&*self.text)
     }
 }
 
@@ -183,56 +190,68 @@ pub fn lint(file: &Source, options: &Options) -> Result<Lint, Diagnostic> {
     })
 }
 
-/// Says what was asked for. `draw` draws an error with its place.
+/// What is wrong with a file.
+pub fn failure(kind: Kind, file: &Source, errors: &[Diagnostic]) -> Failure {
+    Failure::of(errors.iter().map(|error| Notice::of(kind, file, error)).collect())
+}
+
+/// Says what was asked for. With `told`, what a check finds is kept there and not printed.
 pub fn call(
     call: Call,
     file: &Source,
     options: &Options,
     resolver: &Linting<'_>,
     profile: Profile,
-    draw: &dyn Fn(&Diagnostic) -> String,
+    told: Option<&Told>,
 ) -> Result<ExitCode, Failure> {
     let parsed = Dockerfile::parse(&file.text);
-    let drawn = |errors: &[Diagnostic]| Failure::drawn(errors.iter().map(draw).collect::<Vec<_>>().join("\n\n"));
     let (text, value, failed) = match call.method {
         Method::Targets => {
-            let dockerfile = parsed.map_err(|errors| drawn(&errors))?;
+            let dockerfile = parsed.map_err(|errors| failure(SYNTAX, file, &errors))?;
             (outline::targets_text(&dockerfile), outline::targets_json(&dockerfile, file), false)
         }
         Method::Describe => (outline::describe_text(), outline::describe_json(), false),
         Method::Outline => {
-            let dockerfile = parsed.map_err(|errors| drawn(&errors))?;
+            let dockerfile = parsed.map_err(|errors| failure(SYNTAX, file, &errors))?;
             let found = lower::outline(&dockerfile, &file.text, options, resolver)
-                .map_err(|error| drawn(&[error.diagnostic()]))?;
+                .map_err(|error| failure(DEFINITION, file, &error.diagnostics()))?;
             (outline::text(&found), outline::json(&found, file), false)
         }
         Method::Build | Method::Check => {
-            let mut lint = lint(file, options).map_err(|error| drawn(&[error]))?;
+            let mut lint = lint(file, options).map_err(|error| failure(DEFINITION, file, &[error]))?;
             lint.syntax(&file.text, &parsed);
             let is_parsed = parsed.is_ok();
-            let errors = match parsed {
-                Err(diagnostics) => diagnostics.into_iter().filter(|d| d.severity == Severity::Error).collect(),
+            let (errors, warnings): (Vec<_>, Vec<_>) = match parsed {
+                Err(diagnostics) => diagnostics.into_iter().partition(|d| d.severity == Severity::Error),
                 Ok(dockerfile) => {
                     let result = lower::lint(&dockerfile, &file.text, options, resolver, &mut lint);
-                    result.err().map(|error| error.diagnostic()).into_iter().collect::<Vec<_>>()
+                    (result.err().map(|error| error.diagnostics()).unwrap_or_default(), dockerfile.warnings)
                 }
             };
-            let report = Report { file, findings: &lint.findings, errors: &errors, is_parsed, profile };
+            let findings = &lint.findings;
+            let report = Report { file, findings, warnings: &warnings, errors: &errors, is_parsed, profile };
             for (image, why) in resolver.missing() {
                 anstream::eprintln!(
                     "note: {image} could not be looked up, so nothing is known of its variables and its shell\n  {why}"
                 );
             }
+            if let Some(told) = told {
+                report.notices().into_iter().for_each(|notice| told.keep(notice));
+                return match errors.is_empty() {
+                    true => Ok(ExitCode::from(u8::from(report.fails() && !call.ignore_status))),
+                    false => Err(report.failure()),
+                };
+            }
             if !errors.is_empty() && !call.json {
-                print!("{}", report.text());
-                return Err(drawn(&errors));
+                anstream::print!("{}", report.text());
+                return Err(report.failure());
             }
             (report.text(), report.json(), report.fails())
         }
     };
     match call.json {
         true => println!("{value:#}"),
-        false => print!("{text}"),
+        false => anstream::print!("{text}"),
     }
     Ok(ExitCode::from(u8::from(failed && !call.ignore_status)))
 }

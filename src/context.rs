@@ -2,12 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::File,
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use routerpack_builder::{Cache, Local};
+use routerpack_files::pattern::Matcher;
 use routerpack_frontends::dockerfile::{ignorefile, lower::Context};
 use routerpack_graph::{Constraints, Output, source};
 use routerpack_rootfs::{Kind, Tree};
@@ -17,13 +19,11 @@ use crate::{
     args::BuildArgs,
     failure::Failure,
     fetcher::{self, FILE, Fetched, Fetcher, HEAD},
+    notice::{self, Notice, Spot},
 };
 
 /// A Dockerfile may be this large, in bytes: far above any that a person wrote.
 const MAX_DOCKERFILE: u64 = 16 << 20;
-
-/// An ignore file may be this large, in bytes.
-const MAX_IGNORE: u64 = 4 << 20;
 
 /// What a Dockerfile is called when nobody says.
 const USUAL: [&str; 3] = ["Dockerfile", "dockerfile", "Containerfile"];
@@ -31,12 +31,13 @@ const USUAL: [&str; 3] = ["Dockerfile", "dockerfile", "Containerfile"];
 /// The name of the local source that holds an archive from standard input.
 pub const SPOOLED: &str = "stdin";
 
-/// A Dockerfile and where it came from.
+/// A Dockerfile or an ignore file, and where it came from.
+#[derive(Clone)]
 pub struct Source {
     /// For messages.
     pub file: String,
     /// The text.
-    pub text: String,
+    pub text: Arc<str>,
     /// The context that it is a part of, unless that is a directory.
     pub origin: Option<Output>,
 }
@@ -49,6 +50,8 @@ pub struct Opened {
     pub context: Context,
     /// Directories by the names that the context's ops use.
     pub locals: BTreeMap<String, Local>,
+    /// The ignore file.
+    pub ignore: Option<Source>,
 }
 
 /// What the arguments say that the context is.
@@ -150,13 +153,15 @@ impl Opener<'_> {
                 (read_file(found)?, Some(path))
             }
         };
-        let exclude = excludes(path.as_deref(), given).map_err(Failure::new)?;
+        let ignore = ignore_of(path.as_deref(), given)?;
+        let exclude = ignore.as_ref().map(patterns).transpose()?.unwrap_or_default();
         let local = Local { dir, excludes: exclude.clone(), never: self.never };
         Ok(Opened {
             source,
             // The executor has the ignore patterns: they are no part of the graph's bytes.
             context: Context::Local { name: "context".into(), exclude },
             locals: BTreeMap::from([("context".into(), local)]),
+            ignore,
         })
     }
 
@@ -179,7 +184,7 @@ impl Opener<'_> {
                 )));
             }
             let source = Source::read("standard input", stream)?;
-            return Ok(Opened { source, context: Context::Empty, locals: BTreeMap::new() });
+            return Ok(Opened { source, context: Context::Empty, locals: BTreeMap::new(), ignore: None });
         }
         let dir = self.cache.temp_dir().map_err(fail)?;
         let mut file = File::create(dir.join(FILE)).map_err(fail)?;
@@ -211,16 +216,17 @@ impl Opener<'_> {
                         Source { origin: Some(output.clone()), ..read.ok_or_else(|| Failure::new("nothing came"))? }
                     }
                 };
-                Ok(Opened { source, context: Context::Output(Some(output), None), locals: BTreeMap::new() })
+                let context = Context::Output(Some(output), None);
+                Ok(Opened { source, context, locals: BTreeMap::new(), ignore: None })
             }
         }
     }
 
-    /// A context that is a tree: the Dockerfile and the ignore file are in it, links included, and never outside.
+    /// A context that is a tree: the Dockerfile is in it, links included, and never outside. An ignore file says what a
+    /// client sends, so it has no say here (BuildKit, `frontend/dockerui/context.go`, `MainContext`).
     fn unpacked(self, output: Output, locals: BTreeMap<String, Local>, shown: &str) -> Result<Opened, Failure> {
         let tree = self.fetcher.tree(&output, locals.clone())?;
         let fail = |why: String| Failure::new(format!("{shown}: {why}"));
-        let mut beside = None;
         let source = match self.apart()? {
             Some(source) => source,
             None => {
@@ -231,30 +237,17 @@ impl Opener<'_> {
                     if lower == name { vec![name] } else { vec![name, lower] }
                 };
                 let names = given.clone().map_or(USUAL.map(str::to_string).to_vec(), either);
-                let read = |name: &String| {
-                    Some(read_entry(&tree, name.as_bytes(), name).transpose()?.map(|s| (name.clone(), s)))
-                };
-                let found = names.iter().find_map(read).transpose()?;
-                let (name, source) = found.ok_or_else(|| match given {
+                let found = names.iter().find_map(|name| read_entry(&tree, name.as_bytes(), name).transpose());
+                let source = found.transpose()?.ok_or_else(|| match given {
                     Some(name) => fail(format!("there is no `{name}` in this build context")),
                     None => fail(
                         "there is no Dockerfile (nor a Containerfile) in this build context\n  name one with -f".into(),
                     ),
                 })?;
-                beside = Some(format!("{name}.dockerignore"));
                 Source { origin: Some(output.clone()), ..source }
             }
         };
-        let candidates = beside.into_iter().chain([".dockerignore".into(), ".containerignore".into()]);
-        let mut exclude = Vec::new();
-        for name in candidates {
-            if let Some(file) = entry(&tree, name.as_bytes(), MAX_IGNORE).map_err(|e| fail(format!("{name}: {e}")))? {
-                let patterns = ignorefile::read(&String::from_utf8_lossy(&file));
-                exclude = patterns.map_err(|e| fail(format!("{name}: {e}")))?;
-                break;
-            }
-        }
-        Ok(Opened { source, context: Context::Output(Some(fetcher::filtered(output, &exclude)?), None), locals })
+        Ok(Opened { source, context: Context::Output(Some(output), None), locals, ignore: None })
     }
 
     /// The Dockerfile, where it isn't part of the context: standard input, a URL, and for a context that is no
@@ -292,7 +285,7 @@ impl Source {
             return Err(Failure::new(why));
         }
         // BuildKit takes any bytes; what is not UTF-8 can only be inside a word, and shows as a replacement.
-        Ok(Self { file: file.to_string(), text: String::from_utf8_lossy(&bytes).into_owned(), origin: None })
+        Ok(Self { file: file.to_string(), text: String::from_utf8_lossy(&bytes).into(), origin: None })
     }
 }
 
@@ -321,31 +314,54 @@ fn entry(tree: &Tree, path: &[u8], limit: u64) -> io::Result<Option<Vec<u8>>> {
     entry.map(|entry| tree.read(entry, limit)).transpose()
 }
 
+/// An ignore file, if it is there.
+fn read_ignore(path: &Path) -> Result<Option<Source>, Failure> {
+    match File::open(path) {
+        Ok(file) => Source::read(&path.display().to_string(), file).map(Some),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Failure::new(format!("{}: {e}", path.display()))),
+    }
+}
+
+/// The patterns of an ignore file. All that are wrong are reported.
+fn patterns(ignore: &Source) -> Result<Vec<String>, Failure> {
+    let notice = |line: usize, message: String, help: &str| Notice {
+        spot: Some(Spot::line(ignore, line)),
+        help: vec![help.into()],
+        ..Notice::error(notice::DEFINITION, message)
+    };
+    let lines = ignorefile::lines(&ignore.text)
+        .map_err(|long| Failure::of(vec![notice(long.line, long.to_string(), "write shorter patterns")]))?;
+    let wrong = lines.iter().filter_map(|(line, pattern)| {
+        let error = Matcher::new(std::slice::from_ref(pattern)).err()?;
+        Some(notice(*line, error.to_string(), "a `[` needs its `]`, and a lone `!` a pattern; `\\[` is the character"))
+    });
+    match wrong.collect::<Vec<_>>() {
+        wrong if wrong.is_empty() => Ok(lines.into_iter().map(|(_, pattern)| pattern).collect()),
+        wrong => Err(Failure::of(wrong)),
+    }
+}
+
 /// The patterns of an ignore file, if it is there.
 pub fn ignore_file(path: &Path) -> Result<Option<Vec<String>>, String> {
-    match fs::read(path) {
-        Ok(bytes) => {
-            ignorefile::read(&String::from_utf8_lossy(&bytes)).map(Some).map_err(|e| format!("{}: {e}", path.display()))
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(format!("{}: {e}", path.display())),
-    }
+    let ignore = read_ignore(path).and_then(|ignore| ignore.as_ref().map(patterns).transpose());
+    ignore.map_err(|failure| failure.to_string())
 }
 
 /// The ignore file of a Dockerfile: `<Dockerfile>.dockerignore` beside it, then `.dockerignore` or
 /// `.containerignore` of the context.
-fn excludes(dockerfile: Option<&Path>, context: &Path) -> Result<Vec<String>, String> {
+fn ignore_of(dockerfile: Option<&Path>, context: &Path) -> Result<Option<Source>, Failure> {
     let beside = dockerfile.map(|file| {
         let mut name = file.as_os_str().to_os_string();
         name.push(".dockerignore");
         PathBuf::from(name)
     });
     for file in beside.into_iter().chain([context.join(".dockerignore"), context.join(".containerignore")]) {
-        if let Some(patterns) = ignore_file(&file)? {
-            return Ok(patterns);
+        if let Some(ignore) = read_ignore(&file)? {
+            return Ok(Some(ignore));
         }
     }
-    Ok(Vec::new())
+    Ok(None)
 }
 
 #[cfg(test)]

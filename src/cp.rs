@@ -142,6 +142,7 @@ fn stream(tree: &Tree, spool: &Path) -> Result<ExitCode, Failure> {
         spool,
         check: None,
         sync: false,
+        now: None,
     };
     targets::write(&image, request, &mut |_, _| ControlFlow::Continue(()))
         .map(|_| ExitCode::SUCCESS)
@@ -205,8 +206,8 @@ fn put_in(tree: &Tree, local: &str, asked: &str, args: &CpArgs) -> Result<Stratu
     let parent = real.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let root = parent.canonicalize().map_err(|e| fail(format!("{}: {e}", parent.display())))?;
     let wanted = name.clone();
-    let mut only = move |path: &[u8], _: bool| if path == wanted { Verdict::Keep } else { Verdict::Skip };
-    let options = ScanOptions { owners, xattrs: true, filter: Some(&mut only), ..ScanOptions::default() };
+    let only = move |path: &[u8], _: bool| if path == wanted { Verdict::Keep } else { Verdict::Skip };
+    let options = ScanOptions { owners, xattrs: true, filter: Some(&only), ..ScanOptions::default() };
     let index = Arc::new(scan(&root, options).map_err(Failure::new)?);
     let alone = Tree::new(vec![Stratum::Dir { root: root.clone(), index }]).map_err(Failure::new)?;
     let to = if dest_is_dir { path::join(&dest, own_name) } else { dest };

@@ -2,21 +2,23 @@
 
 use std::{fmt, process::ExitCode};
 
-use routerpack_builder::{Cause, Error};
-use routerpack_graph::Definition;
+use crate::notice::{self, Notice};
 
-use crate::excerpt::{Excerpt, lines};
+/// So many notices are drawn at once.
+const MAX_DRAWN: usize = 50;
 
 /// A failure, ready to be shown.
 pub struct Failure {
     text: String,
     code: u8,
+    /// The same as data, where it is more than the text.
+    notices: Vec<Notice>,
 }
 
 impl Failure {
     /// With exit code 1.
     pub fn new(text: impl fmt::Display) -> Self {
-        Self { text: format!("error: {text}"), code: 1 }
+        Self { text: format!("error: {text}"), code: 1, notices: Vec::new() }
     }
 
     /// The same failure with another exit code.
@@ -26,7 +28,7 @@ impl Failure {
 
     /// A wrong command line: exit code 2.
     pub fn usage(text: impl fmt::Display) -> Self {
-        Self { text: format!("error: {text}\n\nFor more information, try '--help'."), code: 2 }
+        Self { text: format!("error: {text}\n\nFor more information, try '--help'."), code: 2, notices: Vec::new() }
     }
 
     /// The same about something that the user knows by another name than its temporary file's.
@@ -43,69 +45,50 @@ impl Failure {
         self
     }
 
-    /// Already drawn, with its `error:` and excerpt.
+    /// Several things that are wrong, with their places.
+    pub fn of(notices: Vec<Notice>) -> Self {
+        let mut drawn: Vec<String> = notices.iter().take(MAX_DRAWN).map(Notice::draw).collect();
+        if let more @ 1.. = notices.len().saturating_sub(MAX_DRAWN) {
+            drawn.push(format!("error: {more} more of these; --format json lists them all"));
+        }
+        Self { text: drawn.join("\n\n"), code: 1, notices }
+    }
+
+    /// Already drawn, with its `error:`; the last line says what is wrong.
     pub fn drawn(text: String) -> Self {
-        Self { text, code: 1 }
+        Self { text, code: 1, notices: Vec::new() }
+    }
+
+    /// What is wrong, as data.
+    pub fn into_notices(self) -> Vec<Notice> {
+        if !self.notices.is_empty() {
+            return self.notices;
+        }
+        let at = self.text.find("error: ").map_or(0, |at| at + "error: ".len());
+        vec![Notice::from_text(notice::BUILD, &self.text[at..])]
     }
 
     /// Ended by a signal: 128 and its number, as a shell has it.
     pub fn interrupted(signal: i32) -> Self {
-        Self { text: "canceled".into(), code: 128 + signal as u8 }
-    }
-
-    /// A failed build; a step's place in the Dockerfile is drawn.
-    pub fn build(error: &Error, definition: &Definition) -> Self {
-        let mut title = error.cause.to_string();
-        let mut notes = Vec::new();
-        if let Cause::Step { command, how, hint, .. } = &error.cause {
-            title = format!("`{command}` ended with {how}");
-            notes.extend(hint.iter().cloned());
-        } else if let Some((first, rest)) = title.clone().split_once('\n') {
-            notes.extend(rest.lines().map(|l| l.trim().to_string()));
-            title = first.to_string();
-        }
-        let drawn = error.vertex.as_ref().and_then(|vertex| place(definition, vertex.digest.as_str())).map(|place| {
-            let span = lines(&place.text, place.first, place.last);
-            Excerpt { file: &place.file, text: &place.text, span, title: &title, notes: notes.clone(), warning: false }
-                .draw()
-        });
-        let mut text = drawn.unwrap_or_else(|| {
-            let name = error.vertex.as_ref().map(|vertex| format!("{}: ", vertex.name)).unwrap_or_default();
-            let notes: String = notes.iter().map(|n| format!("\n  {n}")).collect();
-            format!("error: {name}{title}{notes}")
-        });
-        if let Cause::Step { tail, .. } = &error.cause
-            && !tail.is_empty()
-        {
-            text += "\nits last lines:";
-            tail.iter().for_each(|line| text += &format!("\n  {}", crate::progress::printable(line.as_bytes())));
-        }
-        Self::drawn(text)
+        Self { text: "canceled".into(), code: 128 + signal as u8, notices: Vec::new() }
     }
 
     /// Prints it and gives the exit code.
     pub fn report(self) -> ExitCode {
-        use std::io::Write;
-        let _ = writeln!(anstream::stderr().lock(), "{}", self.text);
+        self.print();
         ExitCode::from(self.code)
     }
-}
 
-struct Place {
-    file: String,
-    text: String,
-    first: usize,
-    last: usize,
-}
+    fn print(&self) {
+        use std::io::Write;
+        let _ = writeln!(anstream::stderr().lock(), "{}", self.text);
+    }
 
-fn place(definition: &Definition, digest: &str) -> Option<Place> {
-    let source = definition.source.as_ref()?;
-    let location = source.locations.get(digest)?.locations.first()?;
-    let info = source.infos.get(usize::try_from(location.source_index).ok()?)?;
-    let line = |at: &Option<_>, or: usize| at.as_ref().map_or(or, |p: &routerpack_graph::pb::Position| p.line as usize);
-    let first = location.ranges.iter().map(|r| line(&r.start, 1)).min()?;
-    let last = location.ranges.iter().map(|r| line(&r.end, first)).max()?;
-    Some(Place { file: info.filename.clone(), text: String::from_utf8_lossy(&info.data).into_owned(), first, last })
+    /// The same; what is wrong comes back as data.
+    pub fn told(self) -> (ExitCode, Vec<Notice>) {
+        self.print();
+        (ExitCode::from(self.code), self.into_notices())
+    }
 }
 
 /// What happened, without `error:`.

@@ -13,7 +13,7 @@ use routerpack_graph::{
 use routerpack_rootfs::{Kind, Tree};
 use routerpack_sources::{PullPolicy, Remote, is_archive};
 
-use crate::{context::SPOOLED, failure::Failure};
+use crate::{blame, context::SPOOLED, failure::Failure};
 
 /// The name of a context that is one file (BuildKit `frontend/dockerui/context.go`, `DetectHTTPContext`).
 pub const FILE: &str = "context";
@@ -54,7 +54,7 @@ impl Fetcher {
             interrupt: self.interrupt.clone(),
             ..Request::new(Definition::of(Some(output)))
         };
-        let built = self.builder.build(&request).map_err(|e| Failure::build(&e, &request.definition))?;
+        let built = self.builder.build(&request).map_err(|e| Failure::of(vec![blame::placeless(&e)]))?;
         self.builder.strata.tree(&built.rootfs).map_err(Failure::new)
     }
 
@@ -130,20 +130,6 @@ pub fn is_git_over_ssh(text: &str) -> bool {
 pub fn unpacked(file: Output, name: Option<&str>) -> Result<Output, Failure> {
     let options = CopyOptions { unpack: true, create_dest_path: true, ..CopyOptions::default() };
     copy(file, &format!("/{FILE}"), options, named(name, "unpack build context"))
-}
-
-/// A context without what its ignore file excludes.
-pub fn filtered(context: Output, exclude: &[String]) -> Result<Output, Failure> {
-    if exclude.is_empty() {
-        return Ok(context);
-    }
-    let options = CopyOptions {
-        dir_copy_contents: true,
-        create_dest_path: true,
-        exclude: exclude.to_vec(),
-        ..CopyOptions::default()
-    };
-    copy(context, "/", options, named(None, "apply .dockerignore"))
 }
 
 /// The first bytes of the file [`FILE`].

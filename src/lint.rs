@@ -1,13 +1,18 @@
-//! What lint found, as `docker buildx build` shows it. Advice for routers stands apart: it fails nothing.
+//! What lint found: drawn, in a line each, and as BuildKit's JSON. Advice for routers stands apart: it fails nothing.
 
-use std::fmt::Write;
+use std::cmp::Reverse;
 
 use routerpack_frontends::dockerfile::{Diagnostic, LineIndex, LineRange, lint::Finding};
 use routerpack_graph::show;
 use routerpack_targets::{profile::Profile, rules};
 use serde_json::{Value, json};
 
-use crate::{call::location, context::Source};
+use crate::{
+    call::location,
+    context::Source,
+    failure::Failure,
+    notice::{self, Notice, Spot},
+};
 
 /// A line a finding, as a build lists them; nothing where nothing was found. Advice is counted only.
 pub fn short(findings: &[Finding], profile: Profile) -> Option<String> {
@@ -40,12 +45,33 @@ fn is_advice(finding: &Finding, profile: Profile) -> bool {
     weight(finding, profile) == rules::Severity::Info
 }
 
+/// What one finding says, with its place.
+pub fn notice(file: &Source, finding: &Finding, profile: Profile) -> Notice {
+    let rule = finding.rule;
+    let known = rules::find(rule.name);
+    let more = match rule.url() {
+        url if !url.is_empty() => Some(url),
+        _ => known.map(|rule| format!("`routerpack explain {}` tells more", rule.id)),
+    };
+    Notice {
+        weight: weight(finding, profile),
+        rule: rule.name.into(),
+        shows_rule: true,
+        reason: Vec::new(),
+        help: known.map(|rule| rule.cure.clone()).into_iter().chain(more).collect(),
+        spot: Some(Spot::new(file, finding.span)),
+        ..Notice::error(notice::BUILD, finding.detail.clone())
+    }
+}
+
 /// What lint found, and what ends the build.
 pub struct Report<'a> {
     /// The Dockerfile.
     pub file: &'a Source,
     /// What lint found.
     pub findings: &'a [Finding],
+    /// What the parser warns of.
+    pub warnings: &'a [Diagnostic],
     /// What is wrong.
     pub errors: &'a [Diagnostic],
     /// The errors are not the parser's.
@@ -57,30 +83,36 @@ pub struct Report<'a> {
 impl Report<'_> {
     /// Whether there is more than advice.
     pub fn fails(&self) -> bool {
-        !self.errors.is_empty() || self.findings.iter().any(|finding| !is_advice(finding, self.profile))
+        !self.errors.is_empty() || self.notices().iter().any(|notice| notice.weight > rules::Severity::Info)
     }
 
-    /// As buildx prints it, without the errors.
+    /// The errors, with their places.
+    pub fn failure(&self) -> Failure {
+        let kind = if self.is_parsed { notice::DEFINITION } else { notice::SYNTAX };
+        Failure::of(self.errors.iter().map(|error| Notice::of(kind, self.file, error)).collect())
+    }
+
+    /// Warnings, then advice, each in the file's order; without the errors.
+    pub fn notices(&self) -> Vec<Notice> {
+        let found = self.findings.iter().map(|finding| notice(self.file, finding, self.profile));
+        let warned = self.warnings.iter().map(|warning| Notice::of(notice::SYNTAX, self.file, warning));
+        let mut all: Vec<Notice> = warned.chain(found).collect();
+        let at = |notice: &Notice| notice.spot.as_ref().map_or(0, |spot| spot.range.start);
+        all.sort_by_key(|notice| (Reverse(notice.weight), at(notice)));
+        all
+    }
+
+    /// How many there are, and each of them drawn.
     pub fn text(&self) -> String {
-        let (advice, warnings): (Vec<_>, Vec<_>) =
-            sorted(self.findings).into_iter().partition(|finding| is_advice(finding, self.profile));
-        let mut text = match (warnings.len(), self.errors.is_empty()) {
+        let notices = self.notices();
+        let warnings = notices.iter().filter(|notice| notice.weight > rules::Severity::Info).count();
+        let mut text = match (warnings, self.errors.is_empty()) {
             (0, true) => "Check complete, no warnings found.\n".to_string(),
             (0, false) => String::new(),
             (1, _) => "Check complete, 1 warning has been found!\n".to_string(),
             (n, _) => format!("Check complete, {n} warnings have been found!\n"),
         };
-        for (kind, findings) in [("WARNING", warnings), ("ADVICE", advice)] {
-            for finding in findings {
-                let page = match finding.rule.url() {
-                    url if !url.is_empty() => format!(" - {url}"),
-                    _ if finding.rule.is_for_routers() => format!(" - routerpack explain {}", finding.rule.name),
-                    _ => String::new(),
-                };
-                text += &format!("\n{kind}: {}{page}\n{}\n", finding.rule.name, finding.detail);
-                text += &excerpt(self.file, finding.lines);
-            }
-        }
+        notices.iter().for_each(|notice| text += &format!("\n{}\n", notice.draw()));
         text
     }
 
@@ -128,34 +160,6 @@ impl Report<'_> {
     }
 }
 
-/// The lines of an instruction with some around them, as BuildKit prints them (`solver/errdefs/source.go`).
-fn excerpt(file: &Source, marked: LineRange) -> String {
-    let lines: Vec<&str> = file.text.split('\n').collect();
-    let (mut first, mut last) = (marked.start.max(1), marked.end.min(lines.len()));
-    if first > lines.len() {
-        return String::new();
-    }
-    let room = if first == last { 4 } else { 2 };
-    let mut added = 0;
-    while added < room {
-        if first > 1 {
-            first -= 1;
-            added += 1;
-        }
-        if last < lines.len() {
-            last += 1;
-            added += 1;
-        }
-        added += 1;
-    }
-    let mut text = format!("{}:{}\n--------------------\n", file.file, marked.start);
-    for (number, line) in (first..=last).zip(&lines[first - 1..]) {
-        let mark = if (marked.start..=marked.end).contains(&number) { ">>>" } else { "   " };
-        let _ = writeln!(text, " {number:3} | {mark} {}", line.trim_end_matches('\r'));
-    }
-    text + "--------------------\n"
-}
-
 #[cfg(test)]
 mod tests {
     use routerpack_frontends::dockerfile::lint::rules::ALL;
@@ -166,20 +170,5 @@ mod tests {
     fn rules_for_routers_can_be_explained() {
         let names: Vec<&str> = ALL.iter().filter(|rule| rule.is_for_routers()).map(|rule| rule.name).collect();
         assert_eq!(names, rules::dockerfile().iter().map(|rule| rule.id.as_str()).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn excerpts_are_those_of_the_reference() {
-        let file = Source { file: "Dockerfile".into(), text: "a\nb\nc\nd\ne\nf".into(), origin: None };
-        let lines = |start, end| excerpt(&file, LineRange { start, end });
-        assert_eq!(
-            lines(3, 3),
-            "Dockerfile:3\n--------------------\n   1 |     a\n   2 |     b\n   3 | >>> c\n   4 |     d\n   5 |     e\n--------------------\n"
-        );
-        assert_eq!(
-            lines(1, 2),
-            "Dockerfile:1\n--------------------\n   1 | >>> a\n   2 | >>> b\n   3 |     c\n--------------------\n"
-        );
-        assert_eq!(lines(7, 7), "");
     }
 }

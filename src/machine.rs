@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
-        Arc, OnceLock,
+        Arc, LazyLock, OnceLock,
         atomic::{AtomicI32, Ordering},
     },
 };
@@ -63,11 +63,14 @@ pub fn user_name() -> Option<String> {
 /// What steps can have here.
 pub fn host(cache: &Cache) -> Host {
     let kept = Arc::new(Kept::of(cache));
-    let dirs = emulator_dirs();
+    let find = || {
+        let dirs = emulator_dirs();
+        let found = emulators::find(&dirs);
+        (dirs, found)
+    };
     Host {
         platform: emulators::host_platform(),
-        emulators: emulators::find(&dirs),
-        emulator_dirs: dirs,
+        emulators: LazyLock::new(Box::new(find)),
         resolv_conf: names::host_resolv_conf().unwrap_or_default(),
         probe: Box::new({
             let kept = kept.clone();

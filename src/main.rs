@@ -3,6 +3,7 @@
 mod agent;
 mod args;
 mod bake;
+mod blame;
 mod build;
 mod cache;
 mod call;
@@ -19,7 +20,6 @@ mod diff;
 mod doctor;
 mod durable;
 mod emulators;
-mod excerpt;
 mod explain;
 mod facts;
 mod failure;
@@ -31,6 +31,8 @@ mod lint;
 mod load;
 mod ls;
 mod machine;
+mod made;
+mod notice;
 mod outline;
 mod output;
 mod pack;
@@ -39,11 +41,13 @@ mod recipe;
 mod resolver;
 mod router;
 mod run;
+mod share;
 mod size;
 mod slim;
 mod source;
 
 mod template;
+mod told;
 mod verdict;
 
 use std::process::ExitCode;

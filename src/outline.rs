@@ -23,15 +23,24 @@ fn object(members: &[(&str, Value)]) -> Value {
         .collect()
 }
 
-/// A name, what it is for, and its options with what they are.
-type Described = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+/// A method of `--call`.
+struct Named {
+    name: &'static str,
+    description: &'static str,
+    /// Its options with their descriptions; none where BuildKit never made a list.
+    options: Option<&'static [(&'static str, &'static str)]>,
+}
 
 /// The methods that BuildKit's frontend names (`frontend/dockerui/requests.go`, `describe`; it has `lint` too, and
-/// doesn't name it), with their options.
-const METHODS: [Described; 3] = [
-    ("frontend.outline", "List all parameters current build target supports", &[("target", "Target build stage")]),
-    ("frontend.targets", "List all targets current build supports", &[]),
-    ("frontend.subrequests.describe", "List available subrequest types", &[]),
+/// doesn't name it).
+const METHODS: [Named; 3] = [
+    Named {
+        name: "frontend.outline",
+        description: "List all parameters current build target supports",
+        options: Some(&[("target", "Target build stage")]),
+    },
+    Named { name: "frontend.targets", description: "List all targets current build supports", options: Some(&[]) },
+    Named { name: "frontend.subrequests.describe", description: "List available subrequest types", options: None },
 ];
 
 /// The version of all methods.
@@ -39,14 +48,13 @@ const VERSION: &str = "1.0.0";
 
 /// BuildKit's list of `subrequests.Request`.
 pub fn describe_json() -> Value {
-    let named = |name: &str, description: &str| json!({"name": name, "description": description});
-    let method = |&(name, description, options): &(&str, &str, &[(&str, &str)])| {
-        // A list that Go never made is null.
-        let opts: Vec<Value> = options.iter().map(|(name, description)| named(name, description)).collect();
-        let opts = if name.ends_with("describe") { Value::Null } else { opts.into() };
+    let named = |&(name, description): &(&str, &str)| json!({"name": name, "description": description});
+    let method = |method: &Named| {
+        let options = method.options.map(|options| options.iter().map(named).collect::<Vec<_>>());
+        let results = [("result.json", ""), ("result.txt", "")].iter().map(named).collect::<Vec<_>>();
         json!({
-            "name": name, "version": VERSION, "type": "rpc", "description": description, "opts": opts,
-            "inputs": null, "metadata": [named("result.json", ""), named("result.txt", "")], "refs": null,
+            "name": method.name, "version": VERSION, "type": "rpc", "description": method.description,
+            "opts": options, "inputs": null, "metadata": results, "refs": null,
         })
     };
     METHODS.iter().map(method).collect()
@@ -54,8 +62,8 @@ pub fn describe_json() -> Value {
 
 /// The list as a table.
 pub fn describe_text() -> String {
-    let row = |&(name, description, _): &(&str, &str, &[(&str, &str)])| {
-        [name.trim_start_matches("frontend."), VERSION, description].map(str::to_string).to_vec()
+    let row = |method: &Named| {
+        [method.name.trim_start_matches("frontend."), VERSION, method.description].map(str::to_string).to_vec()
     };
     let head = ["NAME", "VERSION", "DESCRIPTION"].map(str::to_string).to_vec();
     table(std::iter::once(head).chain(METHODS.iter().map(row)).collect(), 1)

@@ -1,6 +1,6 @@
 //! From a rootfs and a config to what `-o` names: what `build` and `convert` have in common.
 
-use std::{ops::ControlFlow, process::ExitCode};
+use std::{ops::ControlFlow, process::ExitCode, time::SystemTime};
 
 use routerpack_builder::{Part, Rootfs, Strata, StratumId, events::Events};
 use routerpack_graph::{ImageConfig, Platform};
@@ -9,9 +9,11 @@ use routerpack_targets::{self as targets, Format, Summary, rules::Severity};
 
 use crate::{
     args::{FailOn, Layers, RouterArgs},
+    durable,
     failure::Failure,
     load,
     machine::{self, SignalWatch},
+    made::{Made, What},
     output::{Dest, Output},
     progress::{Mode, Progress, megabytes},
     router::Router,
@@ -88,15 +90,6 @@ impl Packing<'_> {
             Some(Layers::Flat) => targets::Layers::Flat,
             Some(Layers::Keep) => targets::Layers::Keep,
         };
-        let tree = self.strata.tree(rootfs).map_err(Failure::new)?;
-        let sources = match layers {
-            targets::Layers::Flat => Vec::new(),
-            targets::Layers::Keep => {
-                let source = |part| layer_source(self.strata, part, self.blobs, format);
-                rootfs.parts().iter().map(source).collect::<Result<_, _>>()?
-            }
-        };
-        let image = targets::Image { tree: &tree, config, layers: &sources };
         let cache = self.strata.cache();
         let spool = cache.path("tmp");
         let by = self.router.options(Some(platform.clone()), &spool);
@@ -108,6 +101,35 @@ impl Packing<'_> {
         // What was refused is not kept: it is looked at again, and refused again.
         let known = place.as_ref().and_then(|place| place.findings(cache));
         let known = known.filter(|found| found.iter().all(|f| refuse.is_none_or(|limit| f.severity < limit)));
+        let archive = match dest {
+            Dest::Path(path) => path.display().to_string(),
+            Dest::Stdout => "standard output".into(),
+        };
+        let path = match dest {
+            Dest::Path(path) if format != Format::Local && !self.load => Some(&**path),
+            _ => None,
+        };
+        let what = |dest| What { rootfs, config, format, layers, dest, tags: self.tags, epoch: self.epoch };
+        let made = path.and_then(|path| Some((path, Made::of(&what(path), self.strata)?)));
+        let now = SystemTime::now();
+        if let Some((path, made)) = &made
+            && (known.is_some() || format != Format::RouterOs)
+            && let Some(summary) = made.there(path).or_else(|| made.copy(path, now))
+        {
+            let found = known.as_deref().unwrap_or_default();
+            self.progress.told.keep_findings(&archive, found);
+            verdict::print(self.progress, found);
+            return Ok(summary);
+        }
+        let tree = self.strata.tree(rootfs).map_err(Failure::new)?;
+        let sources = match layers {
+            targets::Layers::Flat => Vec::new(),
+            targets::Layers::Keep => {
+                let source = |part| layer_source(self.strata, part, self.blobs, format);
+                rootfs.parts().iter().map(source).collect::<Result<_, _>>()?
+            }
+        };
+        let image = targets::Image { tree: &tree, config, layers: &sources };
         let check = known.is_none().then_some(targets::Check { options: by, refuse });
         let mut stdout = std::io::stdout().lock();
         let request = targets::Request {
@@ -123,6 +145,7 @@ impl Packing<'_> {
             spool: &spool,
             check,
             sync: false,
+            now: Some(now),
         };
         if let targets::Dest::Path(path) = &request.dest
             && let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty())
@@ -140,6 +163,7 @@ impl Packing<'_> {
         let summary = written.map_err(|error| match error {
             targets::Error::Interrupted => self.watch.failure().unwrap_or_else(|| Failure::new(error)),
             targets::Error::Refused(ref report) => {
+                self.progress.told.keep_findings(&archive, &report.findings);
                 let found: Vec<String> = report.findings.iter().map(verdict::line).collect();
                 let code = if report.count(Severity::Error) > 0 { 2 } else { 1 };
                 Failure::drawn(format!("{}\nerror: {error}", found.join("\n"))).with_code(code)
@@ -149,10 +173,15 @@ impl Packing<'_> {
         if let (Some(place), Some(report)) = (&place, &summary.report) {
             place.keep(cache, &report.findings);
         }
-        verdict::print(
-            self.progress,
-            summary.report.as_ref().map(|r| &r.findings).or(known.as_ref()).map_or(&[], |f| f),
-        );
+        if let Some((path, made)) = &made {
+            made.remember(&summary);
+            if let Some(key) = made.again() {
+                durable::keep(cache, key, path);
+            }
+        }
+        let found = summary.report.as_ref().map(|r| &r.findings).or(known.as_ref()).map_or(&[][..], |f| f);
+        self.progress.told.keep_findings(&archive, found);
+        verdict::print(self.progress, found);
         Ok(summary)
     }
 

@@ -11,6 +11,11 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use routerpack_builder::events::{Ending, Events, Task};
 
+use crate::{
+    notice::{self, Notice},
+    told::Told,
+};
+
 /// What `--progress` names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
@@ -29,6 +34,8 @@ pub struct Progress {
     mode: Mode,
     screen: MultiProgress,
     tasks: Mutex<Tasks>,
+    /// What was told, as data.
+    pub told: Told,
 }
 
 #[derive(Default)]
@@ -63,7 +70,7 @@ impl Progress {
             Mode::Auto => Mode::Plain,
             other => other,
         };
-        Self { mode, screen: MultiProgress::new(), tasks: Mutex::default() }
+        Self { mode, screen: MultiProgress::new(), tasks: Mutex::default(), told: Told::default() }
     }
 
     /// A line of its own, above what moves; not in quiet mode.
@@ -73,6 +80,12 @@ impl Progress {
             Mode::Tty => self.screen.suspend(|| eprintln_styled(text)),
             _ => eprintln_styled(text),
         }
+    }
+
+    /// Draws a notice, and keeps it.
+    pub fn tell(&self, notice: Notice) {
+        self.line(&notice.draw());
+        self.told.keep(notice);
     }
 
     /// Hides what moves while `f` has the terminal.
@@ -198,9 +211,8 @@ impl Events for Progress {
     }
 
     fn warning(&self, text: &str) {
-        if self.mode != Mode::Quiet {
-            self.line(&format!("{YELLOW}warning:{YELLOW:#} {text}"));
-        }
+        self.line(&format!("{YELLOW}warning:{YELLOW:#} {text}"));
+        self.told.keep(Notice::from_text(notice::WARNING, text).into_warning());
     }
 }
 

@@ -6,8 +6,10 @@
 //! snapshots/<id>/               what a step wrote: fs/ (an overlay upper) and index
 //! ops/<key>.json                an op's result, or one of `--slim`: the strata of its rootfs
 //! mounts/<id>/                  RUN --mount=type=cache
-//! contexts/<hash>               content hashes of a build context's files, by stat
+//! contexts/<hash of its path>   content hashes of a build context's files, by stamp
 //! verdicts/<key>.json           what a check found in an archive that was made
+//! outputs/<key>.json            a note: the files that an output was written to, by stamp, and whether it is kept
+//! archives/<key>                an output that is kept, to be copied
 //! facts.json                    what the sandbox can be made of on this machine, until its next boot
 //! refs/, http/, files/          tag, URL, local tar → digest of a blob (routerpack-sources)
 //! known_hosts                   first keys of ssh hosts
@@ -85,7 +87,7 @@ struct Synced {
     time: u64,
 }
 
-/// What every record begins with.
+/// What every record and note begins with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Stamped<T> {
     boot: String,
@@ -275,8 +277,23 @@ impl Cache {
         self.write(below, &self.stamped(value)?)
     }
 
+    /// Reads a note: a record that is of no worth after a reboot, and is not synced for.
+    pub fn note<T: DeserializeOwned>(&self, below: impl AsRef<Path>) -> Option<T> {
+        let stamped = read_json::<Stamped<T>>(&self.path(below))?;
+        (stamped.boot == self.boot).then_some(stamped.value)
+    }
+
+    /// Writes a note; it appears whole or not at all.
+    pub fn write_note<T: Serialize>(&self, below: impl AsRef<Path>, value: &T) -> io::Result<()> {
+        self.write(below, &self.with_stamp(value)?)
+    }
+
     fn stamped<T: Serialize>(&self, value: &T) -> io::Result<Vec<u8>> {
         self.unsynced.store(true, Ordering::Relaxed);
+        self.with_stamp(value)
+    }
+
+    fn with_stamp<T: Serialize>(&self, value: &T) -> io::Result<Vec<u8>> {
         Ok(serde_json::to_vec(&Stamped { boot: self.boot.clone(), time: unix_nanos(), value })?)
     }
 

@@ -42,6 +42,9 @@ pub enum Cause {
     /// The step could not be started.
     #[error(transparent)]
     Sandbox(#[from] routerpack_sandbox::Error),
+    /// The step asks for something that it was not given.
+    #[error("{0}\n  {help}", help = .0.help())]
+    Withheld(Withheld),
     /// An image or its bytes.
     #[error(transparent)]
     Source(Box<routerpack_sources::Error>),
@@ -62,6 +65,9 @@ pub enum Cause {
     /// Something in the cache is not what was put there; it has been removed.
     #[error("{0} was damaged in the cache and has been removed\n  build again to make it anew")]
     Damaged(String),
+    /// A directory that is read changes all the time.
+    #[error("the build context has changed while it was copied\n  build again once nothing writes to it")]
+    Changed,
     /// The graph is no graph.
     #[error(transparent)]
     Definition(#[from] InvalidDefinition),
@@ -79,6 +85,35 @@ pub enum Cause {
     /// Ctrl-C or TERM.
     #[error("interrupted")]
     Interrupted,
+}
+
+/// What a step asks for, and has to be handed over or allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Withheld {
+    /// A secret, by its id.
+    #[error("the step requires the secret `{0}`")]
+    Secret(String),
+    /// An ssh agent, by its id.
+    #[error("the step needs the ssh agent `{0}`")]
+    Agent(String),
+    /// `--network=host`.
+    #[error("the step asks for --network=host, which is not allowed")]
+    HostNetwork,
+    /// `--security=insecure`.
+    #[error("the step asks for --security=insecure, which is not allowed")]
+    Insecure,
+}
+
+impl Withheld {
+    /// The flag that hands it over.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Secret(id) => format!("hand it over with --secret id={id},src=FILE"),
+            Self::Agent(id) => format!("hand it over with --ssh {id}"),
+            Self::HostNetwork => "allow it with --allow network.host".into(),
+            Self::Insecure => "allow it with --allow security.insecure".into(),
+        }
+    }
 }
 
 impl From<routerpack_sources::Error> for Cause {

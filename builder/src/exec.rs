@@ -19,11 +19,11 @@ use sandbox::{Emulation, Isolation, Mount, Network, Root, Scratch, Security, Sou
 use crate::{
     agent::LentAgent,
     cache_mounts::{self, CacheMount},
-    error::Cause,
+    error::{Cause, Withheld},
     events::Task,
     executor::{Executor, platform_of},
     request::{Request, Secret},
-    rootfs::{Part, Rootfs},
+    rootfs::{Part, Rootfs, StratumId},
     strata::Name,
 };
 
@@ -53,19 +53,12 @@ pub fn facts(executor: &Executor, op: &pb::Op) -> Result<String, Cause> {
 /// around.
 pub fn entitled(request: &Request, exec: &pb::ExecOp) -> Result<(), Cause> {
     let wanted = [
-        (exec.network() == pb::NetMode::Host, request.allow_host_network, "--network=host", "network.host"),
-        (
-            exec.security() == pb::SecurityMode::Insecure,
-            request.allow_insecure,
-            "--security=insecure",
-            "security.insecure",
-        ),
+        (exec.network() == pb::NetMode::Host, request.allow_host_network, Withheld::HostNetwork),
+        (exec.security() == pb::SecurityMode::Insecure, request.allow_insecure, Withheld::Insecure),
     ];
-    match wanted.iter().find(|(asks, allowed, ..)| *asks && !allowed) {
+    match wanted.into_iter().find(|(asks, allowed, _)| *asks && !allowed) {
         None => Ok(()),
-        Some((.., flag, name)) => Err(Cause::Unsupported(format!(
-            "the step asks for {flag}, which is not allowed\n  allow it with --allow {name}"
-        ))),
+        Some((.., lack)) => Err(Cause::Withheld(lack)),
     }
 }
 
@@ -243,8 +236,14 @@ pub fn frozen(executor: &Executor, rootfs: &Rootfs) -> Result<Rootfs, Cause> {
     if rootfs.parts().iter().all(|p| matches!(p, Part::Kept(_))) {
         return Ok(rootfs.clone());
     }
-    let digest = executor.content_digest(rootfs, "/")?;
-    Ok(Rootfs::kept([executor.ground.joined(rootfs, digest)?]))
+    let digest = executor.content_digest(rootfs, "/", &mut executor.hashes.hasher())?;
+    let is_new = !executor.strata().has(&StratumId::Snapshot(digest.clone()));
+    let id = executor.ground.joined(rootfs, digest.clone())?;
+    if is_new && executor.content_digest(rootfs, "/", &mut executor.hashes.checker())? != digest {
+        executor.strata().discard(&id).map_err(Cause::io("remove a copy of a build context"))?;
+        return Err(Cause::Changed);
+    }
+    Ok(Rootfs::kept([id]))
 }
 
 fn lower_mount(
@@ -304,9 +303,7 @@ fn lower_mount(
                 Some(agent) => Source::Socket { path: lend(executor, id, agent, &opt, held)? },
                 None if opt.optional => return Ok(None),
                 None => {
-                    return Err(Cause::Unsupported(format!(
-                        "the step needs the ssh agent `{id}`\n  hand it over with --ssh {id}"
-                    )));
+                    return Err(Cause::Withheld(Withheld::Agent(id.into())));
                 }
             }
         }
@@ -417,7 +414,7 @@ pub fn read_secret(executor: &Executor, id: &str) -> Result<Option<Vec<u8>>, Cau
 }
 
 fn no_secret(id: &str) -> Cause {
-    Cause::Unsupported(format!("the step requires the secret `{id}`\n  hand it over with --secret id={id},src=FILE"))
+    Cause::Withheld(Withheld::Secret(id.into()))
 }
 
 fn proxy_env(proxy: &pb::ProxyEnv) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Does the work of the vertices: looks a result up, or makes it and records it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, atomic::AtomicBool},
     time::Instant,
 };
@@ -22,6 +22,7 @@ use crate::{
     keys::{self, InputKey},
     request::Request,
     rootfs::{Part, Rootfs, StratumId},
+    share::{Given, Shared},
     solver::Work,
     source,
     strata::{Name, Strata},
@@ -43,6 +44,10 @@ pub struct Executor<'a> {
     pub git: &'a GitSource,
     /// Content hashes of context files.
     pub hashes: &'a Hashes,
+    /// Other machines' results, by key.
+    pub lent: &'a HashMap<Digest, Shared>,
+    /// What each step gave, if that is wanted.
+    pub given: Mutex<Vec<Given>>,
     /// It was said what is less here than it should be.
     pub warned: AtomicBool,
     /// The bases of native programs, with hybrid emulation.
@@ -110,8 +115,14 @@ impl Executor<'_> {
             Some(pb::op::Op::Diff(op)) => diff(op, inputs).map(|rootfs| (rootfs, false)),
             Some(pb::op::Op::Exec(op)) => {
                 let facts = exec::facts(self, &node.op)?;
-                let keys = self.exec_keys(op, inputs)?;
-                self.cached(node, &facts, &[keys], inputs, |name| exec::run(self, &node.op, op, inputs, task, name))
+                let keys = [self.exec_keys(op, inputs, &mut self.hashes.hasher())?];
+                self.cached(node, &facts, &keys, inputs, |name| {
+                    let frozen = inputs.iter().map(|input| exec::frozen(self, input)).collect::<Result<Vec<_>, _>>()?;
+                    if self.exec_keys(op, inputs, &mut self.hashes.checker())? != keys[0] {
+                        return Err(Cause::Changed);
+                    }
+                    exec::run(self, &node.op, op, &frozen, task, name)
+                })
             }
             Some(pb::op::Op::File(op)) => self.file(node, op, inputs),
             Some(pb::op::Op::Build(_)) => Err(Cause::Unsupported("nested builds are not supported".into())),
@@ -133,22 +144,19 @@ impl Executor<'_> {
         inputs: &[Rootfs],
         make: impl FnOnce(&Name) -> Result<Rootfs, Cause>,
     ) -> Result<(Rootfs, bool), Cause> {
+        let parts = keys;
         let keys: Vec<Digest> = keys.iter().map(|inputs| keys::key(&node.op, facts, inputs)).collect();
         let cache = self.strata().cache();
         let last = keys.last().expect("every op has a key");
+        if let Some(rootfs) = self.known(node, facts, parts, &keys, inputs)? {
+            return Ok((rootfs, true));
+        }
         // Another build may be making the very same.
         let stop = || self.request.interrupt.is_raised();
         let lock = cache.lock_unless(&format!("op-{}", last.hex()), &stop);
         let _lock = lock.map_err(Cause::io("lock a result"))?;
-        if !node.metadata.ignore_cache {
-            for (n, key) in keys.iter().enumerate() {
-                if let Some((rootfs, made)) = self.recorded(key) {
-                    for earlier in &keys[..n] {
-                        self.record(earlier, &rootfs, made, node, inputs)?;
-                    }
-                    return Ok((rootfs, true));
-                }
-            }
+        if let Some(rootfs) = self.known(node, facts, parts, &keys, inputs)? {
+            return Ok((rootfs, true));
         }
         // Not the key: what a step writes may differ each time, and what was made on top of an earlier result, now
         // removed or unwanted (`--no-cache`), must not be found on top of this one.
@@ -158,18 +166,56 @@ impl Executor<'_> {
         for key in &keys {
             self.record(key, &rootfs, made, node, inputs)?;
         }
+        self.give(node, facts, parts, &rootfs, made);
         Ok((rootfs, false))
+    }
+
+    /// The result that is recorded under one of the keys, and from then on under those before it as well.
+    fn known(
+        &self,
+        node: &Node,
+        facts: &str,
+        parts: &[Vec<InputKey>],
+        keys: &[Digest],
+        inputs: &[Rootfs],
+    ) -> Result<Option<Rootfs>, Cause> {
+        if node.metadata.ignore_cache {
+            return Ok(None);
+        }
+        let Some((n, (rootfs, made))) = keys.iter().enumerate().find_map(|(n, key)| Some((n, self.recorded(key)?)))
+        else {
+            return Ok(None);
+        };
+        keys[..n].iter().try_for_each(|earlier| self.record(earlier, &rootfs, made, node, inputs))?;
+        self.give(node, facts, parts, &rootfs, made);
+        Ok(Some(rootfs))
     }
 
     fn recorded(&self, key: &Digest) -> Option<(Rootfs, u64)> {
         let file = format!("ops/{}.json", key.hex());
         self.strata().cache().hold(&file, Stamp::Json);
-        let record: Record = self.strata().cache().record(file)?;
-        if !record.strata.iter().all(|id| self.strata().has(id)) {
-            return None;
-        }
+        let whole = |record: &Record| record.strata.iter().all(|id| self.strata().has(id));
+        let own = self.strata().cache().record(&file).filter(whole);
+        let record = own.or_else(|| {
+            let lent = self.lent.get(key)?;
+            let strata = lent.layers.iter().cloned().map(StratumId::Layer).collect();
+            let record = Record { strata, made: lent.made, what: lent.what.clone(), inputs: Vec::new() };
+            let record = Some(record).filter(whole)?;
+            // Once its layers are here, it is found without the other machine's cache, too.
+            let _ = self.strata().cache().write_record(&file, &record);
+            Some(record)
+        })?;
         self.used(record.made);
         Some((Rootfs::kept(record.strata), record.made))
+    }
+
+    /// Keeps a result for other machines.
+    fn give(&self, node: &Node, facts: &str, keys: &[Vec<InputKey>], rootfs: &Rootfs, made: u64) {
+        if self.request.share {
+            let (op, facts, keys, rootfs) = (node.op.clone(), facts.to_string(), keys.to_vec(), rootfs.clone());
+            let given = Given { op, facts, keys, rootfs, made, what: described(node) };
+            self.given.lock().expect("no panic while holding it").push(given);
+        }
     }
 
     fn record(&self, key: &Digest, rootfs: &Rootfs, made: u64, node: &Node, inputs: &[Rootfs]) -> Result<(), Cause> {
@@ -193,24 +239,35 @@ impl Executor<'_> {
     }
 
     /// A live context counts by the content that the step's mounts show of it.
-    fn exec_keys(&self, exec: &pb::ExecOp, inputs: &[Rootfs]) -> Result<Vec<InputKey>, Cause> {
-        let key = |(n, input): (usize, &Rootfs)| {
+    fn exec_keys(
+        &self,
+        exec: &pb::ExecOp,
+        inputs: &[Rootfs],
+        hasher: &mut dyn files::FileHasher,
+    ) -> Result<Vec<InputKey>, Cause> {
+        let mut key = |(n, input): (usize, &Rootfs)| {
             if let Some(ids) = input.ids() {
                 return Ok(InputKey::Strata(ids));
             }
             let shown = exec.mounts.iter().filter(|m| m.input == n as i64).map(|m| &m.selector[..]);
             let selectors: std::collections::BTreeSet<&str> = shown.collect();
-            let digests = selectors.into_iter().map(|s| self.content_digest(input, s).map(|d| format!("{s}\n{d}")));
+            let digests =
+                selectors.into_iter().map(|s| self.content_digest(input, s, hasher).map(|d| format!("{s}\n{d}")));
             let all: Vec<String> = digests.collect::<Result<_, _>>()?;
             Ok(InputKey::Content(Digest::of(all.join("\n").as_bytes())))
         };
-        inputs.iter().enumerate().map(key).collect()
+        inputs.iter().enumerate().map(&mut key).collect()
     }
 
     /// The digest of all content below a path.
-    pub fn content_digest(&self, rootfs: &Rootfs, path: &str) -> Result<Digest, Cause> {
+    pub fn content_digest(
+        &self,
+        rootfs: &Rootfs,
+        path: &str,
+        hasher: &mut dyn files::FileHasher,
+    ) -> Result<Digest, Cause> {
         let tree = self.strata().tree(rootfs)?;
-        files::tree_digest(&tree, path.as_bytes(), &mut self.hashes.hasher()).map_err(|e| Cause::File(Box::new(e)))
+        files::tree_digest(&tree, path.as_bytes(), hasher).map_err(|e| Cause::File(Box::new(e)))
     }
 
     fn file(&self, node: &Node, op: &pb::FileOp, inputs: &[Rootfs]) -> Result<(Rootfs, bool), Cause> {
@@ -230,26 +287,29 @@ impl Executor<'_> {
         if let Some(strata) = inputs.iter().map(Rootfs::ids).collect::<Option<Vec<_>>>() {
             let key: Vec<InputKey> = strata.into_iter().map(InputKey::Strata).collect();
             if !node.metadata.ignore_cache
-                && let Some((rootfs, _)) = self.recorded(&keys::key(&node.op, &facts, &key))
+                && let Some((rootfs, made)) = self.recorded(&keys::key(&node.op, &facts, &key))
             {
+                self.give(node, &facts, &[key], &rootfs, made);
                 return Ok((rootfs, true));
             }
             keys.push(key);
         }
-        let trees = inputs.iter().map(|i| self.strata().tree(i)).collect::<Result<Vec<_>, _>>()?;
-        let trees: Vec<&Tree> = trees.iter().map(|t| &**t).collect();
-        if let Some(selected) = selected(op, &trees, &mut self.hashes.hasher()).map_err(fail)? {
+        // Of what is not copied from, nothing need be known, or pulled, to find a result.
+        let taken = self.selected(op, &inputs, &mut self.hashes.hasher())?;
+        if let Some(selected) = taken.clone() {
             let base = base.ids().ok_or_else(|| Cause::Unsupported("a copy onto a live context".into()))?;
             keys.push(vec![InputKey::Strata(base), InputKey::Content(selected)]);
         }
         if keys.is_empty() {
             let key = |input| match Rootfs::ids(input) {
                 Some(ids) => Ok(InputKey::Strata(ids)),
-                None => self.content_digest(input, "/").map(InputKey::Content),
+                None => self.content_digest(input, "/", &mut self.hashes.hasher()).map(InputKey::Content),
             };
             keys.push(inputs.iter().map(key).collect::<Result<_, _>>()?);
         }
         self.cached(node, &facts, &keys, &inputs, |name| {
+            let trees = inputs.iter().map(|i| self.strata().tree(i)).collect::<Result<Vec<_>, _>>()?;
+            let trees: Vec<&Tree> = trees.iter().map(|t| &**t).collect();
             let temp = self.strata().cache().temp_dir().map_err(Cause::io("make a folder in the cache"))?;
             let (to, now) = (temp.join("fs"), now());
             std::fs::create_dir(&to).map_err(Cause::io("make a folder in the cache"))?;
@@ -257,10 +317,47 @@ impl Executor<'_> {
             let now = Mtime { secs: (now / 1_000_000_000) as i64, nanos: (now % 1_000_000_000) as u32 };
             let settings = files::Settings { can_chown: self.strata().can_chown(), now };
             let made = files::apply(op, 0, &trees, &to, &settings).map_err(fail)?;
+            // What was copied from a directory of the user's must be what the key says.
+            let live = inputs.iter().any(|input| input.ids().is_none());
+            if live && self.selected(op, &inputs, &mut self.hashes.checker())? != taken {
+                return Err(Cause::Changed);
+            }
             made.warnings.iter().for_each(|w| self.ground.events.warning(&w.to_string()));
+            for action in &op.actions {
+                let tree = usize::try_from(action.secondary_input).ok().and_then(|n| trees.get(n));
+                if let (Some(pb::file_action::Action::Copy(copy)), Some(tree)) = (&action.action, tree)
+                    && files::is_empty_match(copy, tree)
+                {
+                    let (name, source) = (node.name(), copy.src.trim_start_matches('/'));
+                    self.ground.events.warning(&format!("{name}: `{source}` matches nothing, so nothing was copied"));
+                }
+            }
             let id = self.strata().keep(&temp, made.index, name)?;
             Ok(Rootfs::new(base.parts().iter().cloned().chain([Part::Kept(id)]).collect()))
         })
+    }
+
+    /// The digest of all that an op's copies take from its inputs; none where a copy takes from another
+    /// action's result, whose content isn't known before the op ran.
+    fn selected(
+        &self,
+        op: &pb::FileOp,
+        inputs: &[Rootfs],
+        hasher: &mut dyn files::FileHasher,
+    ) -> Result<Option<Digest>, Cause> {
+        let mut digests = Vec::new();
+        for (at, action) in op.actions.iter().enumerate() {
+            if let Some(pb::file_action::Action::Copy(copy)) = &action.action {
+                let Some(from) = usize::try_from(action.secondary_input).ok().and_then(|n| inputs.get(n)) else {
+                    return Ok(None);
+                };
+                let tree = self.strata().tree(from)?;
+                let digest = files::selection_digest(copy, &tree, hasher)
+                    .map_err(|error| Cause::File(Box::new(error.in_action(at))))?;
+                digests.push(digest.to_string());
+            }
+        }
+        Ok(Some(Digest::of(digests.join("\n").as_bytes())))
     }
 
     /// Where strata come from.
@@ -296,25 +393,6 @@ fn described(node: &Node) -> String {
 fn now() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |d| d.as_nanos() as u64)
-}
-
-/// The digest of all that an op's copies take from its inputs; none where a copy takes from another
-/// action's result, whose content isn't known before the op ran.
-fn selected(
-    op: &pb::FileOp,
-    inputs: &[&Tree],
-    hasher: &mut dyn files::FileHasher,
-) -> Result<Option<Digest>, files::Error> {
-    let mut digests = Vec::new();
-    for action in &op.actions {
-        if let Some(pb::file_action::Action::Copy(copy)) = &action.action {
-            let Some(tree) = usize::try_from(action.secondary_input).ok().and_then(|n| inputs.get(n)) else {
-                return Ok(None);
-            };
-            digests.push(files::selection_digest(copy, tree, hasher)?.to_string());
-        }
-    }
-    Ok(Some(Digest::of(digests.join("\n").as_bytes())))
 }
 
 fn input(inputs: &[Rootfs], at: i64) -> Result<Rootfs, Cause> {

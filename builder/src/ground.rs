@@ -40,8 +40,8 @@ impl Ground<'_> {
         if *platform == host.platform {
             return Ok(Emulation::None); // needs no look at the machine
         }
-        emulators::choose(platform, host.facts()?, &host.emulators, &host.emulator_dirs)
-            .map_err(|e| Cause::Unsupported(e.to_string()))
+        let (dirs, found) = &*host.emulators;
+        emulators::choose(platform, host.facts()?, found, dirs).map_err(|e| Cause::Unsupported(e.to_string()))
     }
 
     /// Whether steps run on copies, since nothing can be stacked here.

@@ -55,7 +55,7 @@ enum Form {
 }
 
 /// Every kind of record. A folder that isn't here is never removed from.
-pub const KINDS: [Kind; 10] = [
+pub const KINDS: [Kind; 12] = [
     Kind {
         name: "snapshots",
         dir: "snapshots",
@@ -102,6 +102,22 @@ pub const KINDS: [Kind; 10] = [
         about: "what the check found in archives",
         base: false,
         listed: false,
+        form: Form::File,
+    },
+    Kind {
+        name: "outputs",
+        dir: "outputs",
+        about: "which files outputs were written to",
+        base: false,
+        listed: false,
+        form: Form::File,
+    },
+    Kind {
+        name: "archives",
+        dir: "archives",
+        about: "copies of archives that were asked for again",
+        base: false,
+        listed: true,
         form: Form::File,
     },
     Kind {

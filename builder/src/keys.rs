@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 const VERSION: &str = "routerpack op 1";
 
 /// What one input contributes.
+#[derive(Clone, PartialEq, Eq)]
 pub enum InputKey {
     /// The strata's names.
     Strata(Vec<crate::rootfs::StratumId>),

@@ -26,19 +26,23 @@ mod keys;
 pub mod prune;
 pub mod request;
 mod rootfs;
+pub mod share;
 mod solver;
 mod source;
 pub mod strata;
 mod usage;
 
-use std::sync::{Arc, Mutex, atomic::AtomicBool};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, atomic::AtomicBool},
+};
 
 pub use cache::Cache;
-pub use error::{Cause, Error};
+pub use error::{Cause, Error, Withheld};
 pub use request::{Host, Interrupt, Local, Request, Secret};
 pub use rootfs::{Part, Rootfs, StratumId};
-use routerpack_graph::pb;
-use routerpack_sources::{GitSource, HttpSource, Registry};
+use routerpack_graph::{Digest, pb};
+use routerpack_sources::{GitSource, HttpSource, Image, Registry};
 pub use strata::{Name, Strata};
 
 use crate::{events::Events, executor::Executor, ground::Ground, hashes::Hashes, hybrid::Hybrid};
@@ -65,21 +69,54 @@ pub struct Built {
     pub rootfs: Rootfs,
     /// When the newest step in it was made, in nanoseconds since 1970; none if no step made anything.
     pub made: Option<u64>,
+    /// What each step gave, if the request wanted to know.
+    pub results: share::Results,
 }
 
 impl Builder {
-    /// Solves the request's definition. What turns out damaged in the cache is made anew, once.
+    /// Solves the request's definition. What turns out damaged in the cache is made anew, once; a context that changed
+    /// while it was read is read again, once.
     pub fn build(&self, request: &Request) -> Result<Built, Error> {
-        match self.solve(request) {
-            Err(Error { cause: Cause::Damaged(_), .. }) => self.solve(request),
+        let lent = self.borrow(&request.caches);
+        let mut built = self.solve(request, &lent);
+        if let Ok(Built { rootfs, .. }) = &built
+            && self.strata.lends(rootfs)
+            && let Err(cause) = self.strata.tree(rootfs)
+        {
+            built = Err(cause.into());
+        }
+        // Another machine's cache makes a build faster or does nothing, but never breaks it.
+        if built.is_err()
+            && let Some(reason) = self.strata.give_back()
+        {
+            self.events.warning(&format!("the build goes on without what --cache-from names: {reason}"));
+            built = self.solve(request, &HashMap::new());
+        }
+        match built {
+            Err(Error { cause: Cause::Damaged(_) | Cause::Changed, .. }) => self.solve(request, &HashMap::new()),
             other => other,
         }
     }
 
-    fn solve(&self, request: &Request) -> Result<Built, Error> {
+    /// What the caches of other machines have, by key.
+    fn borrow(&self, caches: &[Image]) -> HashMap<Digest, share::Shared> {
+        let mut all = HashMap::new();
+        for image in caches {
+            match share::read(image) {
+                Some(shared) => {
+                    self.strata.lend(image);
+                    all.extend(shared.into_iter().map(|one| (one.key.clone(), one)));
+                }
+                None => self.events.warning(&format!("{}: that is no cache that --cache-to has written", image.name)),
+            }
+        }
+        all
+    }
+
+    fn solve(&self, request: &Request, lent: &HashMap<Digest, share::Shared>) -> Result<Built, Error> {
         let graph = request.definition.graph().map_err(Cause::from)?;
         let Some(target) = graph.target else {
-            return Ok(Built { rootfs: Rootfs::default(), made: None }); // scratch
+            return Ok(Built { rootfs: Rootfs::default(), made: None, results: share::Results::default() }); // scratch
         };
         let inputs: Vec<Vec<usize>> = graph.nodes.iter().map(|n| n.inputs.iter().map(|e| e.node).collect()).collect();
         if graph.nodes.iter().flat_map(|n| &n.inputs).chain([&target]).any(|edge| edge.output != 0) {
@@ -101,6 +138,8 @@ impl Builder {
             web: &self.web,
             git: &self.git,
             hashes: &hashes,
+            lent,
+            given: Mutex::default(),
             warned: AtomicBool::new(false),
             hybrid: request.hybrid.then(Hybrid::default),
             told: Mutex::default(),
@@ -111,6 +150,7 @@ impl Builder {
         hashes.save(self.strata.cache());
         let rootfs = rootfs?;
         let made = executor.newest.into_inner().unwrap_or_else(|p| p.into_inner());
-        Ok(Built { rootfs, made: (made > 0).then_some(made) })
+        let results = share::Results(executor.given.into_inner().unwrap_or_else(|p| p.into_inner()));
+        Ok(Built { rootfs, made: (made > 0).then_some(made), results })
     }
 }

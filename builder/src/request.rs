@@ -3,12 +3,12 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, OnceLock},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock},
 };
 
 use routerpack_graph::{Definition, Platform};
 use routerpack_sandbox::{Signaller, emulators::Emulator, probe::Facts};
-use routerpack_sources::{PullPolicy, Store};
+use routerpack_sources::{Image, PullPolicy, Store};
 
 use crate::error::Cause;
 
@@ -24,6 +24,10 @@ pub struct Request {
     pub secrets: BTreeMap<String, Secret>,
     /// Agent sockets by id.
     pub ssh: BTreeMap<String, PathBuf>,
+    /// Images with other machines' results (`--cache-from`), see [`crate::share`].
+    pub caches: Vec<Image>,
+    /// Whether this build's results are wanted (`--cache-to`).
+    pub share: bool,
     /// When a registry is asked.
     pub pull: PullPolicy,
     /// How many vertices at once.
@@ -49,6 +53,8 @@ impl Request {
             stores: BTreeMap::new(),
             secrets: BTreeMap::new(),
             ssh: BTreeMap::new(),
+            caches: Vec::new(),
+            share: false,
             pull: PullPolicy::Missing,
             jobs: 1,
             allow_host_network: false,
@@ -84,14 +90,15 @@ pub enum Secret {
     Bytes(Vec<u8>),
 }
 
+/// Finds emulators.
+pub type FindEmulators = Box<dyn FnOnce() -> (Vec<PathBuf>, Vec<Emulator>) + Send + Sync>;
+
 /// What the machine offers to steps.
 pub struct Host {
     /// This machine's platform.
     pub platform: Platform,
-    /// Emulators found.
-    pub emulators: Vec<Emulator>,
-    /// Where they were looked for.
-    pub emulator_dirs: Vec<PathBuf>,
+    /// Where emulators are, and which were found there. They are looked for when a step is to be emulated.
+    pub emulators: LazyLock<(Vec<PathBuf>, Vec<Emulator>), FindEmulators>,
     /// `nameserver` lines and the like for steps.
     pub resolv_conf: String,
     /// Finds out what the sandbox can be made of here. Takes some milliseconds and is asked once, when a

@@ -151,9 +151,9 @@ fn local(executor: &Executor, name: &str, source: &pb::SourceOp) -> Result<Rootf
         given => given,
     };
     let wanted = Wanted::new(&patterns("local.followpaths")?);
-    let mut stratum = scanned(local, &excludes, &wanted)?;
+    let mut stratum = scanned(executor, local, &excludes, &wanted)?;
     if !wanted.suffices(stratum.index()) {
-        stratum = scanned(local, &excludes, &Wanted::new(&[]))?;
+        stratum = scanned(executor, local, &excludes, &Wanted::new(&[]))?;
     }
     Ok(Rootfs::new(vec![Part::Live(stratum)]))
 }
@@ -190,7 +190,7 @@ impl Wanted {
 }
 
 /// A directory as a stratum: owners are root, as in every build context (BuildKit, `session/filesync`).
-fn scanned(local: &Local, excludes: &[String], wanted: &Wanted) -> Result<Stratum, Cause> {
+fn scanned(executor: &Executor, local: &Local, excludes: &[String], wanted: &Wanted) -> Result<Stratum, Cause> {
     let what = || format!("the context {}", local.dir.display());
     let matcher = Matcher::new(excludes).map_err(Cause::rootfs(what()))?;
     let never: Vec<Vec<u8>> = local
@@ -204,7 +204,7 @@ fn scanned(local: &Local, excludes: &[String], wanted: &Wanted) -> Result<Stratu
             .iter()
             .any(|n| path.strip_prefix(&n[..]).is_some_and(|rest| rest.is_empty() || rest.starts_with(TEMPORARY)))
     };
-    let mut filter = |path: &[u8], is_dir: bool| {
+    let filter = |path: &[u8], is_dir: bool| {
         if is_output(path) {
             return Verdict::Skip;
         }
@@ -215,8 +215,15 @@ fn scanned(local: &Local, excludes: &[String], wanted: &Wanted) -> Result<Stratu
             true => Verdict::Skip,
         }
     };
-    let options =
-        ScanOptions { owners: Owners::Root, filter: Some(&mut filter), xattrs: true, ..ScanOptions::default() };
+    let plain = executor.hashes.plain(&local.dir);
+    let options = ScanOptions {
+        owners: Owners::Root,
+        filter: Some(&filter),
+        xattrs: true,
+        stamps: true,
+        plain: Some(&plain),
+        ..ScanOptions::default()
+    };
     let index = scan::scan(&local.dir, options).map_err(Cause::rootfs(what()))?;
     Ok(Stratum::Dir { root: local.dir.clone(), index: Arc::new(index) })
 }

@@ -56,6 +56,8 @@ pub struct Strata {
     interrupt: Arc<Interrupt>,
     /// Where a layer can be had, by diff_id.
     offers: Mutex<HashMap<Digest, (Image, usize)>>,
+    /// Manifests of images that are other machines' caches, and why one of them could not be read.
+    lent: Mutex<(HashSet<Digest>, Option<String>)>,
     /// Strata whose indexes are kept in memory, see [`KEPT_ENTRIES`].
     loaded: Mutex<HashMap<StratumId, Stratum>>,
     /// Found whole in the cache: every step of a long build asks for all strata below it.
@@ -71,6 +73,7 @@ impl Strata {
             can_chown,
             interrupt,
             offers: Mutex::default(),
+            lent: Mutex::default(),
             loaded: Mutex::default(),
             whole: Mutex::default(),
         }
@@ -93,6 +96,40 @@ impl Strata {
             offers.entry(layer.diff_id.clone()).or_insert_with(|| (image.clone(), n));
         }
         Rootfs::kept(image.layers.iter().map(|l| StratumId::Layer(l.diff_id.clone())))
+    }
+
+    /// Offers the layers of another machine's cache, until [`Self::give_back`].
+    pub(crate) fn lend(&self, image: &Image) {
+        self.lent.lock().expect("no panic while holding it").0.insert(image.digest.clone());
+        self.offer(image);
+    }
+
+    /// Whether a stratum is a layer that a base image of this build has.
+    pub(crate) fn is_of_base(&self, id: &StratumId) -> bool {
+        let StratumId::Layer(diff_id) = id else { return false };
+        self.offered(diff_id).is_some_and(|(image, _)| !self.is_lent(&image))
+    }
+
+    fn is_lent(&self, image: &Image) -> bool {
+        self.lent.lock().expect("no panic while holding it").0.contains(&image.digest)
+    }
+
+    /// Whether a part of a rootfs is to be had from another machine's cache only.
+    pub(crate) fn lends(&self, rootfs: &Rootfs) -> bool {
+        let lent = |part: &Part| match part {
+            Part::Kept(id @ StratumId::Layer(d)) => {
+                self.offered(d).is_some_and(|(image, _)| self.is_lent(&image)) && !self.is_whole(id)
+            }
+            _ => false,
+        };
+        rootfs.parts().iter().any(lent)
+    }
+
+    /// Why a layer of another machine's cache could not be had, if that happened; none of them is offered any more then.
+    pub(crate) fn give_back(&self) -> Option<String> {
+        let reason = self.lent.lock().expect("no panic while holding it").1.take()?;
+        self.offers.lock().expect("no panic while holding it").retain(|_, (image, _)| !self.is_lent(image));
+        Some(reason)
     }
 
     /// The image and the number of the layer that were offered with this diff_id.
@@ -183,7 +220,7 @@ impl Strata {
     }
 
     /// Removes what is not as it was put there.
-    fn discard(&self, id: &StratumId) -> io::Result<()> {
+    pub(crate) fn discard(&self, id: &StratumId) -> io::Result<()> {
         self.whole.lock().expect("no panic while holding it").remove(id);
         self.cache.remove(id.below())
     }
@@ -211,6 +248,12 @@ impl Strata {
         let told = (self.events.clone(), task.clone());
         let progress = move |_: &Digest, done: u64, total: u64| told.0.progress(&told.1, done, Some(total));
         let spooled = self.spool(id, image, n, Arc::new(progress));
+        if let Err(cause) = &spooled
+            && self.is_lent(image)
+            && !self.interrupt.is_raised()
+        {
+            self.lent.lock().expect("no panic while holding it").1 = Some(cause.to_string());
+        }
         let ending = if spooled.is_ok() { Ending::Done } else { Ending::Failed };
         self.events.ended(&task, ending, start.elapsed());
         spooled
@@ -276,7 +319,10 @@ impl Strata {
         let mut order: Vec<usize> = (0..parts.len()).collect();
         order.sort_by_key(|at| std::cmp::Reverse(size(parts[*at])));
         let missing = parts.iter().filter(|part| self.is_to_be_loaded(part)).count();
-        let workers = thread::available_parallelism().map_or(1, |n| n.get()).max(MIN_PULLS).min(missing);
+        let workers = match missing {
+            0 | 1 => missing,
+            _ => thread::available_parallelism().map_or(1, |n| n.get()).max(MIN_PULLS).min(missing),
+        };
         let loaded: Vec<OnceLock<Stratum>> = parts.iter().map(|_| OnceLock::new()).collect();
         let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
         let work = || {

@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Network, ResultArgs};
-use crate::call::Call;
+use super::{Network, ReportFormat, ResultArgs};
+use crate::{
+    call::Call,
+    share::{CacheFrom, CacheTo},
+};
 
 const CALL_HELP: &str = "\
 What to do: METHOD[,format=json][,ignorestatus=true]
@@ -29,7 +32,18 @@ How programs of other platforms run in RUN steps:
 versions, and only while nothing has changed them. The sibling is then mounted in /dev/.routerpack of RUN steps. With \
 --progress=plain the first step says what became of it.";
 
-/// `routerpack build`
+const FORMAT_HELP: &str = "\
+In which form errors, warnings and findings come to standard output. Standard error tells them to people all the same.
+
+  text   not at all; --check prints them
+  json   one object: success, imageId, errors, warnings (their numbers) and diagnostics. Each of these has severity, rule \
+and message; where they are known file, start and end (line and column from 1, offset in bytes), text, reason, help, \
+replacement (for the bytes from start to end), related places, and output (a failed step's last lines)
+  sarif  SARIF 2.1.0, for code scanners and editors
+
+BuildKit's JSON is that of --call=check,format=json.";
+
+/// What is built, and how.
 #[derive(Debug, Args)]
 pub struct BuildArgs {
     /// The build context: a directory, a git repository (URL[#REF[:DIR]]), the URL of a tar, or `-` for a tar on standard
@@ -61,6 +75,13 @@ pub struct BuildArgs {
     /// Run the steps of these stages again
     #[arg(long, value_name = "STAGE")]
     pub no_cache_filter: Vec<String>,
+    /// Results of other machines: type=local,src=DIR, or type=registry,ref=NAME (also just NAME)
+    #[arg(long, value_name = "type=…")]
+    pub cache_from: Vec<CacheFrom>,
+    /// Keep this build's results for other machines: type=local,dest=DIR[,mode=min|max]. `min` are those that the image
+    /// is made of, `max` those of all stages
+    #[arg(long, value_name = "type=…")]
+    pub cache_to: Vec<CacheTo>,
     /// A secret for RUN --mount=type=secret: id=ID[,src=FILE|,env=VARIABLE]
     #[arg(long, value_name = "id=ID[,src=FILE]")]
     pub secret: Vec<String>,
@@ -106,6 +127,18 @@ pub struct BuildArgs {
     /// What becomes of the image
     #[command(flatten)]
     pub result: ResultArgs,
+}
+
+/// `routerpack build`
+#[derive(Debug, Args)]
+pub struct BuildCommand {
+    /// What is built
+    #[command(flatten)]
+    pub build: BuildArgs,
+    /// In which form errors, warnings and findings come to standard output; standard error tells them to people all the
+    /// same
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM", long_help = FORMAT_HELP)]
+    pub format: ReportFormat,
 }
 
 /// Flags of `docker buildx build` that are taken and do nothing: steps are in no control group of their own.

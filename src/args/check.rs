@@ -28,7 +28,7 @@ pub struct CheckArgs {
     /// End with exit code 1 where there are warnings
     #[arg(long)]
     pub strict: bool,
-    /// In which form findings are printed
+    /// In which form findings are printed; `json` is an array with one object an archive
     #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
     pub format: ReportFormat,
     /// Write the archive anew as a router wants it
@@ -47,7 +47,7 @@ pub struct CheckArgs {
 pub enum ReportFormat {
     /// For people.
     Text,
-    /// An array with one object an archive.
+    /// JSON.
     Json,
     /// SARIF 2.1.0, for code scanners.
     Sarif,

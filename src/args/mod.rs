@@ -16,7 +16,7 @@ use crate::{progress::Mode, slim::Slim};
 use check::CHECK_CODES;
 use image::SIZE_JSON;
 
-pub use build::{Allow, BuildArgs, EmulationMode, GraphArgs, GraphFormat, OnFailure};
+pub use build::{Allow, BuildArgs, BuildCommand, EmulationMode, GraphArgs, GraphFormat, OnFailure};
 pub use cache::{CacheAction, CacheArgs, CacheFormat, PruneArgs};
 pub use check::{CheckArgs, DevicesArgs, DiagnoseArgs, ExplainArgs, ReportFormat};
 pub use image::{
@@ -52,7 +52,7 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build an image from a Dockerfile and write it as an archive
-    Build(Box<BuildArgs>),
+    Build(Box<BuildCommand>),
     /// Show what a build would execute: its graph (LLB), and build nothing
     Graph(Box<GraphArgs>),
     /// Make any image into an archive that a router imports, without a Dockerfile

@@ -2,7 +2,8 @@
 //!
 //! [`write()`] is the one door: a [`Request`] names the [`Format`], a [`Summary`] says what came out.
 //! [`devices`] knows which router takes which platform; [`check`] judges an archive for a router by [`rules`] and
-//! [`profile`]; [`diagnose`] knows what a router's log means; [`size`] tells where an image's bytes are, [`routerpack_rootfs::packages`] which
+//! [`profile`]; [`diagnose`] knows what a router's log means; [`sarif`] writes
+//! findings for code scanners; [`size`] tells where an image's bytes are, [`routerpack_rootfs::packages`] which
 //! package they are of, and [`slim`] makes a rootfs smaller. This crate reads a rootfs through its index only, knows no
 //! Dockerfile, no cache and no network, prints nothing and reads no clock.
 //!
@@ -30,6 +31,7 @@ pub mod recipe;
 mod request;
 pub mod resource;
 pub mod rules;
+pub mod sarif;
 mod sink;
 pub mod size;
 pub mod slim;
@@ -38,7 +40,7 @@ mod tag;
 mod warning;
 
 pub use error::Error;
-pub use output::write;
+pub use output::{copy_archive, write};
 pub use pass::Progress;
 pub use request::{
     Blob, Check, Compression, Dest, Format, Image, LayerSource, Layers, Request, Summary, UnknownFormat,

@@ -98,6 +98,7 @@ fn place(
         tags: Vec::new(),
         warnings,
         report: None,
+        stamp: None,
     })
 }
 

@@ -3,11 +3,13 @@
 use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
 };
 
 use routerpack_graph::{Digest, ImageConfig};
-use routerpack_rootfs::Tree;
+use routerpack_rootfs::{Content, Stamp, Tree};
 
 use crate::{
     Error,
@@ -28,7 +30,7 @@ use crate::{
 /// It is written under a temporary name, or none at all, and renamed: on an error nothing is left,
 /// and what stood there before still does.
 pub fn write(image: &Image, request: Request, progress: &mut Progress) -> Result<Summary, Error> {
-    let Request { format, dest, tags, layers, epoch, compression, spool, check, sync } = request;
+    let Request { format, dest, tags, layers, epoch, compression, spool, check, sync, now } = request;
     if format == Format::Local {
         return match dest {
             Dest::Path(dir) => local::write(image.tree, dir, epoch, false, progress),
@@ -40,11 +42,7 @@ pub fn write(image: &Image, request: Request, progress: &mut Progress) -> Result
         Dest::Path(path) => *path,
         Dest::Stream(_) => Path::new("standard output"),
     };
-    let outer_gzip = match compression {
-        Compression::Auto => matches!(dest, Dest::Path(p) if is_gzip_name(p)),
-        Compression::Gzip => format != Format::Oci,
-        Compression::None => false,
-    };
+    let outer_gzip = compression.is_outer(format, name);
     // Names depend on digests, so an archive is written where one can go back: right into its own
     // file where possible.
     let staged = match dest {
@@ -82,14 +80,23 @@ pub fn write(image: &Image, request: Request, progress: &mut Progress) -> Result
             transfer(from, &mut special, outer_gzip, name, &mut pass)?
         }
     };
-    let path = staged.map(|s| s.publish(sync)).transpose().map_err(Error::write(name))?;
+    let (path, stamp) = staged.map(|s| s.publish(sync, now)).transpose().map_err(Error::write(name))?.unzip();
+    let stamp = stamp.flatten();
     let Packed { image_id, manifest, diff_ids, tags, warnings } = packed;
-    Ok(Summary { path, bytes, image_id, manifest, diff_ids, tags, warnings, report })
+    Ok(Summary { path, bytes, image_id, manifest, diff_ids, tags, warnings, report, stamp })
 }
 
-fn is_gzip_name(path: &Path) -> bool {
-    let name = path.as_os_str().as_encoded_bytes();
-    name.ends_with(b".tar.gz") || name.ends_with(b".tgz")
+/// A copy of an archive that was made before, under its name as by [`write()`]; the blocks are shared where the file
+/// system can do that. `None` where the destination is a device or pipe: it is to be written to.
+pub fn copy_archive(from: File, dest: &Path, now: SystemTime) -> Result<Option<(PathBuf, Option<Stamp>)>, Error> {
+    if is_special(dest) {
+        return Ok(None);
+    }
+    let failed = |e| Error::write(dest)(e);
+    let staged = Staged::new(dest).map_err(failed)?;
+    let len = from.metadata().map_err(failed)?.len();
+    Content { file: Arc::new(from), offset: 0, len }.copy_to(&staged.file).map_err(failed)?;
+    staged.publish(false, Some(now)).map(Some).map_err(failed)
 }
 
 /// A device, pipe or socket: written to, never replaced.

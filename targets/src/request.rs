@@ -4,10 +4,11 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     str::FromStr,
+    time::SystemTime,
 };
 
 use routerpack_graph::{Digest, ImageConfig};
-use routerpack_rootfs::{Stratum, Tree};
+use routerpack_rootfs::{Stamp, Stratum, Tree};
 
 use crate::{
     check::{Options, Report},
@@ -85,6 +86,18 @@ pub enum Compression {
     Gzip,
 }
 
+impl Compression {
+    /// Whether an archive is compressed as a whole; by the file's name, where nothing else is said.
+    pub fn is_outer(self, format: Format, dest: &Path) -> bool {
+        let name = dest.as_os_str().as_encoded_bytes();
+        match self {
+            Self::Auto => name.ends_with(b".tar.gz") || name.ends_with(b".tgz"),
+            Self::Gzip => format != Format::Oci,
+            Self::None => false,
+        }
+    }
+}
+
 /// Where to.
 pub enum Dest<'out> {
     /// A file, or the directory of [`Format::Local`]. A device or pipe there is written to.
@@ -159,6 +172,9 @@ pub struct Request<'a, 'out> {
     pub check: Option<Check<'a>>,
     /// Wait until the bytes are on the disk. Without, a power cut soon after may lose the output.
     pub sync: bool,
+    /// The time that a file gets, for [`Summary::stamp`]. To the nanosecond: the kernel's own times are those of a clock
+    /// that ticks every few milliseconds, so that a write right afterwards could leave the same time.
+    pub now: Option<SystemTime>,
 }
 
 /// What came out.
@@ -180,4 +196,7 @@ pub struct Summary {
     pub warnings: Warnings,
     /// What the check found, where one was asked for and the format is RouterOS'.
     pub report: Option<Report>,
+    /// Of the file, for as long as nobody changes it; `None` where that can't be told (a stream, a device, a
+    /// directory, a file system with coarse times, a request without [`Request::now`]).
+    pub stamp: Option<Stamp>,
 }

@@ -12,9 +12,13 @@ use std::{
     io,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, linkat, open};
+use routerpack_rootfs::Stamp;
+use rustix::fs::{
+    AtFlags, CWD, FlockOperation, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, flock, futimens, linkat, open,
+};
 
 /// An output being written.
 pub(crate) struct Staged {
@@ -62,7 +66,16 @@ impl Staged {
     }
 
     /// Gives it its name, replacing what was there. With `sync` the bytes are on the disk first.
-    pub fn publish(mut self, sync: bool) -> io::Result<PathBuf> {
+    ///
+    /// With a time, the file gets it, and a stamp that a later write changes. None if somebody has written to it
+    /// under its new name already, or where the file system keeps no such times.
+    pub fn publish(mut self, sync: bool, now: Option<SystemTime>) -> io::Result<(PathBuf, Option<Stamp>)> {
+        let now = now.map(|now| now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+        if let Some(now) = now {
+            let last_modification = Timespec { tv_sec: now.as_secs() as i64, tv_nsec: now.subsec_nanos().into() };
+            let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+            let _ = futimens(&self.file, &Timestamps { last_access, last_modification }); // then there is no stamp
+        }
         if sync {
             self.file.sync_all()?;
         }
@@ -77,7 +90,9 @@ impl Staged {
         if sync {
             File::open(directory(&self.dest))?.sync_all()?;
         }
-        Ok(std::mem::take(&mut self.dest))
+        let stamp = Stamp::of(&self.file.metadata()?);
+        let is_ours = now.is_some_and(|now| stamp.mtime == now.as_nanos() as i64);
+        Ok((std::mem::take(&mut self.dest), is_ours.then_some(stamp)))
     }
 
     /// A nameless file can't replace another, so it gets a temporary name for the rename.
@@ -165,7 +180,7 @@ mod tests {
         {
             let mut s = make(&dest).unwrap();
             s.file.write_all(text.as_bytes()).unwrap();
-            s.publish(text == "two").unwrap();
+            s.publish(text == "two", None).unwrap();
             assert_eq!(fs::read_to_string(&dest).unwrap(), text);
             assert_eq!(names(dir.path()), ["out.tar"]);
             let mode = fs::metadata(&dest).unwrap().permissions().mode();
@@ -201,7 +216,7 @@ mod tests {
                         let make = if round % 2 == 0 { Staged::new } else { |p: &Path| Staged::named(p.to_path_buf()) };
                         let mut s = make(dest).unwrap();
                         s.file.write_all(&[n; 10_000]).unwrap();
-                        s.publish(false).unwrap();
+                        s.publish(false, None).unwrap();
                     }
                 });
             }
@@ -219,7 +234,7 @@ mod tests {
         std::os::unix::fs::symlink("real", &link).unwrap();
         let mut s = Staged::new(&link).unwrap();
         s.file.write_all(b"new").unwrap();
-        s.publish(false).unwrap();
+        s.publish(false, None).unwrap();
         assert_eq!(fs::read_to_string(&real).unwrap(), "new");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert!(Staged::new(dir.path()).is_err());

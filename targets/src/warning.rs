@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What was left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Dropped {
     /// A character or block device.
     Device,
@@ -20,7 +22,7 @@ pub enum Dropped {
 }
 
 /// One thing left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
     /// Path inside the image.
     pub path: String,
@@ -47,7 +49,7 @@ impl fmt::Display for Warning {
 }
 
 /// The first [`Warnings::LISTED`] things left out, and how many there were.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warnings {
     /// The first ones, in path order.
     pub list: Vec<Warning>,

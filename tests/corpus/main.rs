@@ -9,13 +9,12 @@ mod support;
 
 mod calls;
 mod deviations;
-mod suites;
 mod workshop;
 
 use std::collections::BTreeMap;
 
 use deviations::Deviation;
-use suites::{Case, Expected};
+use support::suites::{self, Case, Expected};
 use workshop::Workshop;
 
 /// Builds all cases, and compares what came of each with what its suite or the list of deviations says.
@@ -33,7 +32,8 @@ fn conforms(cases: Vec<Case>, deviations: &[Deviation]) {
     let listed: BTreeMap<&str, &Deviation> = deviations.iter().map(|d| (d.id, d)).collect();
     assert_eq!(listed.len(), deviations.len(), "a case is listed twice");
     let workshop = Workshop::new();
-    let mut wrong = workshop.each(&cases, |case| {
+    let workers = std::thread::available_parallelism().map_or(2, |n| n.get());
+    let mut wrong = suites::each(&cases, workers, |case| {
         let deviation = listed.get(case.id.as_str());
         let built = workshop.build(case);
         let problem = match (deviation, &case.expected) {

@@ -57,7 +57,7 @@ fn age(world: &World, hours: u32, matches: &str) {
 }
 
 /// A build of which `cached` says whether a step came from the cache.
-fn cached(outcome: &Outcome, step: &str) -> bool {
+pub fn cached(outcome: &Outcome, step: &str) -> bool {
     let name = outcome.stderr.lines().find(|l| l.contains(step)).unwrap_or_else(|| panic!("no {step}: {outcome}"));
     let number = name.split(' ').next().unwrap();
     outcome.stderr.lines().any(|l| l == format!("{number} CACHED"))

@@ -49,13 +49,24 @@ const PACKED: [(&str, &str); 6] = [
     ("keep.log", "keep"),
 ];
 
+/// What is in it.
+const ALL: [&str; 7] = [
+    ".dockerignore",
+    "Dockerfile",
+    "a.log",
+    "keep.log",
+    "other",
+    "other/My.dockerfile",
+    "other/My.dockerfile.dockerignore",
+];
+
 #[test]
 fn a_tar_on_standard_input_in_every_compression() {
     for flag in ["--format=gnu", "--gzip", "--bzip2", "--xz", "--zstd", "--format=pax"] {
         let world = World::new();
         let bytes = tar(&world, flag, &PACKED);
         world.routerpack_with_input(["build", "-o", "out.tar", "-"], &bytes).success();
-        assert_eq!(names(&world), ["keep.log"], "{flag}: the ignore file hides the rest");
+        assert_eq!(names(&world), ALL, "{flag}: an ignore file hides nothing here");
         let again = world.routerpack_with_input(["build", "--progress=plain", "-o", "out.tar", "-"], &bytes).success();
         again.says(&["CACHED"]);
         assert!(leftovers::files(&world).is_empty(), "the spooled tar is gone");
@@ -63,19 +74,20 @@ fn a_tar_on_standard_input_in_every_compression() {
 }
 
 #[test]
-fn a_dockerfile_inside_a_tar_has_an_ignore_file_of_its_own() {
+fn a_dockerfile_inside_a_tar_or_beside_it() {
     let world = World::new();
     let bytes = tar(&world, "--gzip", &PACKED);
     let build = |args: &[&str]| {
         let args: Vec<&str> = ["build", "-o", "out.tar"].iter().chain(args).copied().collect();
         world.routerpack_with_input(args, &bytes)
     };
-    build(&["-f", "other/My.dockerfile", "-"]).failure().says(&["keep.log"]);
+    build(&["-f", "other/My.dockerfile", "-"]).success();
+    assert_eq!(names(&world), ["a.log", "keep.log"]);
     build(&["-f", "missing", "-"]).failure().says(&["standard input", "`missing`"]);
-    // an absolute path is this machine's file, and has no ignore file in there
+    // an absolute path is this machine's file
     let local = world.write("Local", "FROM scratch\nCOPY . /\n");
     build(&["-f", local.to_str().unwrap(), "-"]).success();
-    assert_eq!(names(&world), ["keep.log"]);
+    assert_eq!(names(&world), ALL);
     build(&["-f", "-", "-"]).failure().says(&["both"]);
     let text = world.routerpack_with_input(["build", "-o", "o.tar", "-f", "x", "-"], b"FROM scratch\n");
     text.failure().says(&["-f x"]);
@@ -101,7 +113,7 @@ fn a_tar_and_a_dockerfile_by_url_are_asked_for_again_but_not_sent_again() {
     let (world, web) = (World::new(), Web::open());
     let url = web.put("ctx.tar.xz", tar(&world, "--xz", &PACKED));
     build(&world, &[&url]).success();
-    assert_eq!(names(&world), ["keep.log"]);
+    assert_eq!(names(&world), ALL);
     web.log();
     build(&world, &[&url]).success().says(&["CACHED"]);
     assert!(web.log().iter().all(|line| line.ends_with("304")), "revalidated by ETag");
@@ -184,7 +196,8 @@ fn a_repository_is_a_context_by_branch_tag_and_commit() {
     ] {
         build(&world, &[&format!("{url}{rest}")]).success();
         assert_eq!(text(&world, "a"), a, "{rest}");
-        assert!(!names(&world).iter().any(|name| name.starts_with(".git") || name.ends_with(".log")), "{rest}");
+        assert!(!names(&world).iter().any(|name| name.starts_with(".git")), "{rest}");
+        assert!(names(&world).contains(&"a.log".to_owned()), "{rest}: an ignore file hides nothing here");
     }
     build(&world, &[&format!("{url}#:sub")]).success();
     assert_eq!(names(&world), ["b"]);
@@ -269,6 +282,12 @@ fn an_interrupt_ends_git_too() {
     assert_eq!(child.wait().unwrap().code(), Some(143));
     leftovers::assert_no_processes_or_mounts(&world);
     assert!(leftovers::files(&world).is_empty());
+    // and so does a kill, which nobody can answer
+    let mut child = command(&world, &[&web.url("app.git")]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    leftovers::assert_no_processes_or_mounts(&world);
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub struct Entry {
     pub mtime: u64,
     /// Target of a link, or empty.
     pub link: String,
+    /// Major and minor number of a device.
+    pub device: Option<(u32, u32)>,
     /// Extended attributes, as pax records have them.
     pub xattrs: BTreeMap<String, Vec<u8>>,
     /// What a file holds.
@@ -60,6 +62,12 @@ pub fn tar_entries(tar: impl Read) -> BTreeMap<String, Entry> {
             gid: header.gid().unwrap(),
             mtime: header.mtime().unwrap(),
             link,
+            device: header
+                .entry_type()
+                .is_character_special()
+                .then_some(())
+                .or(header.entry_type().is_block_special().then_some(()))
+                .map(|()| (header.device_major().unwrap().unwrap_or(0), header.device_minor().unwrap().unwrap_or(0))),
             xattrs: BTreeMap::new(),
             data: Vec::new(),
         };

@@ -11,6 +11,7 @@ pub mod browser;
 pub mod leftovers;
 pub mod raw;
 pub mod registry;
+pub mod suites;
 pub mod tiny_elf;
 pub mod web;
 pub mod world;

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -17,6 +17,7 @@ pub struct Registry {
     server: Child,
     address: String,
     login: Option<(String, String)>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Registry {
@@ -52,9 +53,20 @@ impl Registry {
         // It chooses a free port and names it in its log, which has to be read on, or the server would block.
         let log = BufReader::new(server.stderr.take().unwrap());
         let (tell, told) = mpsc::channel();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let answered = requests.clone();
         std::thread::spawn(move || {
             let mut lines = Vec::new();
             for line in log.lines().map_while(Result::ok) {
+                if line.contains("msg=\"response completed\"") {
+                    let field = |name: &str| {
+                        let (_, rest) = line.split_once(&format!(" {name}="))?;
+                        let quoted = rest.strip_prefix('"').map(|rest| rest.split('"').next());
+                        quoted.unwrap_or_else(|| rest.split(' ').next()).map(str::to_owned)
+                    };
+                    let request = field("http.request.method").zip(field("http.request.uri"));
+                    answered.lock().unwrap().extend(request.map(|(method, uri)| format!("{method} {uri}")));
+                }
                 let address =
                     line.split_once("listening on ").map(|(_, rest)| rest.split(['"', ',', ' ']).next().unwrap_or(""));
                 if let Some(address) = address {
@@ -72,7 +84,13 @@ impl Registry {
                 panic!("docker-registry doesn't serve: {other:?}");
             }
         };
-        Self { directory, server, address, login }
+        Self { directory, server, address, login, requests }
+    }
+
+    /// What it was asked until now, as `METHOD /path`. Its log tells, which comes a little later than its answers.
+    pub fn requests(&self) -> Vec<String> {
+        std::thread::sleep(Duration::from_millis(300));
+        self.requests.lock().unwrap().clone()
     }
 
     /// `127.0.0.1:PORT`.

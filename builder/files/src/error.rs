@@ -9,6 +9,14 @@ use crate::glob::BadPattern;
 /// Why a file op failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// One of the op's actions failed.
+    #[error("{error}")]
+    Action {
+        /// Its number, from 0.
+        action: usize,
+        /// Why.
+        error: Box<Error>,
+    },
     /// A copy's source is not in the source tree.
     #[error("`{pattern}` is not there to be copied{}", hint(.near))]
     NoSuchSource {
@@ -87,6 +95,21 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl Error {
+    /// The same about one of the op's actions.
+    pub fn in_action(self, action: usize) -> Self {
+        Self::Action { action, error: Box::new(self) }
+    }
+
+    /// The action that failed, if it is known, and why.
+    pub fn cause(&self) -> (Option<usize>, &Self) {
+        match self {
+            Self::Action { action, error } => (Some(*action), error.cause().1),
+            other => (None, other),
+        }
+    }
 }
 
 fn hint(near: &[String]) -> String {

@@ -5,7 +5,7 @@ use routerpack_rootfs::{Index, path as rootfs_path};
 use crate::path;
 
 /// Names in the directory of a path that are similar to its last component, best first.
-pub(crate) fn similar(index: &Index, path: &[u8]) -> Vec<String> {
+pub fn similar(index: &Index, path: &[u8]) -> Vec<String> {
     let (dir, name) = path::split(path);
     let plain = |name: &[u8]| String::from_utf8_lossy(name).to_lowercase();
     let wanted = plain(name).replace(['*', '?', '[', ']', '\\'], "");
@@ -21,8 +21,8 @@ pub(crate) fn similar(index: &Index, path: &[u8]) -> Vec<String> {
     found.into_iter().map(|(_, name)| name).collect()
 }
 
-/// Edits (insert, delete, replace) between two names; long ones are not compared.
+/// Edits (insert, delete, replace, swap of neighbours) between two names; long ones are not compared.
 fn distance(a: &str, b: &str) -> usize {
     let is_long = |text: &str| text.chars().count() > 255;
-    if is_long(a) || is_long(b) { usize::MAX } else { strsim::levenshtein(a, b) }
+    if is_long(a) || is_long(b) { usize::MAX } else { strsim::osa_distance(a, b) }
 }

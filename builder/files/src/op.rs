@@ -185,24 +185,27 @@ fn run(
         let found = input.or_else(|| results.iter().find(|(n, ..)| *n == number).map(|(_, tree, _)| tree));
         found.ok_or_else(|| Error::BadOp(format!("there is no input {number}")))
     };
-    for at in chain.actions {
+    let mut act = |at: usize| {
         let action = &op.actions[at];
         match &action.action {
             Some(Action::Copy(copy)) => {
                 let owner = owner::look_up(copy.owner.as_ref(), Unknown::Error, tree)?;
                 let from = if action.secondary_input == -1 { &scratch } else { tree(action.secondary_input)? };
-                Copy::new(copy, owner, time(copy.timestamp))?.run(from, &mut upper)?;
+                Copy::new(copy, owner, time(copy.timestamp))?.run(from, &mut upper)
             }
-            Some(Action::Mkdir(a)) => make_dir(a, owner::look_up(a.owner.as_ref(), Unknown::Root, tree)?, &mut upper)?,
+            Some(Action::Mkdir(a)) => make_dir(a, owner::look_up(a.owner.as_ref(), Unknown::Root, tree)?, &mut upper),
             Some(Action::Mkfile(a)) => {
-                make_file(a, owner::look_up(a.owner.as_ref(), Unknown::Error, tree)?, &mut upper)?
+                make_file(a, owner::look_up(a.owner.as_ref(), Unknown::Error, tree)?, &mut upper)
             }
             Some(Action::Symlink(a)) => {
-                make_symlink(a, owner::look_up(a.owner.as_ref(), Unknown::Error, tree)?, &mut upper)?
+                make_symlink(a, owner::look_up(a.owner.as_ref(), Unknown::Error, tree)?, &mut upper)
             }
-            Some(Action::Rm(a)) => remove(a, &mut upper)?,
-            None => return Err(Error::BadOp(format!("action {at} is of an unknown kind"))),
+            Some(Action::Rm(a)) => remove(a, &mut upper),
+            None => Err(Error::BadOp(format!("action {at} is of an unknown kind"))),
         }
+    };
+    for at in chain.actions {
+        act(at).map_err(|error| error.in_action(at))?;
     }
     let (index, warnings, mountable) = upper.finish()?;
     Ok(Output { index, base: chain.base, warnings, mountable })

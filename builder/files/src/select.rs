@@ -41,6 +41,11 @@ pub(crate) fn sources(action: &FileActionCopy, tree: &Tree) -> Result<Vec<Source
     names.into_iter().map(|name| Ok(Source { root: there(&name)?, name })).collect()
 }
 
+/// Whether the source of a copy has wildcards that match nothing, so that nothing is copied.
+pub fn is_empty_match(action: &FileActionCopy, tree: &Tree) -> bool {
+    sources(action, tree).is_ok_and(|sources| sources.is_empty())
+}
+
 /// Where a source is, if there is one: links of its directories are followed, its own only if the op
 /// says so. The root is always there.
 fn root_of(tree: &Tree, name: &[u8], follow: bool) -> Result<Option<Vec<u8>>, Error> {

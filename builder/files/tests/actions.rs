@@ -200,7 +200,8 @@ fn malformed_ops_are_refused() {
         with(0, -1, 0, None),
         with(0, 5, 0, Some(Action::Copy(copy("/", "/")))),
     ] {
-        assert!(matches!(bad, Err(Error::BadOp(_))), "{bad:?}");
+        let bad = bad.unwrap_err();
+        assert!(matches!(bad.cause().1, Error::BadOp(_)), "{bad:?}");
     }
     assert!(apply(&FileOp::default(), 0, &[], dir.path(), &settings).is_err());
     assert!(apply(&chain(vec![mkdir("a\0b", false)]), 0, &[&base.tree], dir.path(), &settings).is_err());

@@ -267,6 +267,19 @@ fn extended_headers_count() {
 }
 
 #[test]
+fn an_attributes_value_may_have_any_bytes() {
+    let value = b"\n12 uid=9\n\0\xff\n";
+    let mut archive = Archive::new().file("before", &"y".repeat(700));
+    archive.0.append_pax_extensions([("SCHILY.xattr.user.a", &value[..]), ("uid", b"70000")]).unwrap();
+    let made = archive.file("with", "x").file("after", "z").onto(&scratch(), "/").unwrap();
+    let entry = made.get("with");
+    assert_eq!((entry.uid, entry.xattrs().collect::<Vec<_>>()), (70000, vec![(&b"user.a"[..], &value[..])]));
+    for plain in ["before", "after"] {
+        assert_eq!((made.get(plain).uid, made.get(plain).xattrs().count()), (11, 0), "{plain}");
+    }
+}
+
+#[test]
 fn broken_archives_are_refused() {
     let whole = Archive::new().file("a", "x").file("b", &"y".repeat(5000)).bytes();
     for cut in [1024 + 100, 1024 + 512, 1024 + 512 + 3000] {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use crate::path;
+use crate::{path, stamp::Stamp};
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -140,6 +140,8 @@ impl Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Index {
     entries: Vec<Entry>,
+    /// As many as entries, or none.
+    stamps: Vec<Stamp>,
 }
 
 impl Index {
@@ -149,13 +151,35 @@ impl Index {
         entries.reverse();
         entries.dedup_by(|a, b| a.path == b.path);
         entries.reverse();
-        Self { entries }
+        Self { entries, stamps: Vec::new() }
+    }
+
+    /// The entries of a directory that was scanned, no path twice, with the stamps of their files.
+    pub(crate) fn stamped(mut all: Vec<(Entry, Stamp)>) -> Self {
+        all.sort_unstable_by(|a, b| a.0.path.cmp(&b.0.path));
+        let (entries, stamps) = all.into_iter().unzip();
+        Self { entries, stamps }
+    }
+
+    /// What [`Index::stamped`] was given.
+    pub(crate) fn into_stamped(self) -> impl Iterator<Item = (Entry, Stamp)> {
+        self.entries.into_iter().zip(self.stamps)
+    }
+
+    /// Visits each entry with its stamp, if it has one.
+    pub(crate) fn for_each_stamped(&mut self, visit: impl FnMut((&mut Entry, &Stamp))) {
+        self.entries.iter_mut().zip(&self.stamps).for_each(visit);
+    }
+
+    /// The same entries alone.
+    pub(crate) fn without_stamps(self) -> Self {
+        Self { stamps: Vec::new(), ..self }
     }
 
     /// Takes entries that are in strict path order.
     pub(crate) fn from_sorted(entries: Vec<Entry>) -> Self {
         debug_assert!(entries.is_sorted_by(|a, b| a.path < b.path));
-        Self { entries }
+        Self { entries, stamps: Vec::new() }
     }
 
     /// All entries in path order; parents come before children.
@@ -181,6 +205,12 @@ impl Index {
     /// The entry at exactly this path (no symlink is followed).
     pub fn get(&self, path: &[u8]) -> Option<&Entry> {
         self.position(path).map(|i| &self.entries[i])
+    }
+
+    /// The stamp that the file at exactly this path had when its directory was scanned; only the index of a scan that
+    /// was asked for them has stamps.
+    pub fn stamp(&self, path: &[u8]) -> Option<&Stamp> {
+        self.stamps.get(self.position(path)?)
     }
 
     /// Where [`Index::entries`] has this path.

@@ -68,6 +68,7 @@ fn sized(
 ) -> io::Result<Option<Vec<u8>>> {
     for _ in 0..4 {
         let size = match query() {
+            Ok(0) => return Ok(Some(Vec::new())),
             Ok(size) => size,
             Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::PERM) => return Ok(None),
             Err(error) => return Err(error.into()),

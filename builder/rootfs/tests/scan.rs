@@ -56,8 +56,8 @@ fn metadata_is_as_on_disk() {
 fn filters_see_paths_and_keep_parents_of_what_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     tree(dir.path(), &["keep/a", "skip/b", "deep/x/y/want", "deep/x/no", "deep/z/no", "file", "empty/sub/no"]);
-    let mut asked = Vec::new();
-    let mut filter = |path: &[u8], is_dir: bool| {
+    let asked = std::sync::Mutex::new(Vec::new());
+    let filter = |path: &[u8], is_dir: bool| {
         let path = String::from_utf8_lossy(path).into_owned();
         let verdict = match path.as_str() {
             "skip" | "file" => Verdict::Skip,
@@ -67,11 +67,12 @@ fn filters_see_paths_and_keep_parents_of_what_is_kept() {
             },
             _ => Verdict::Keep,
         };
-        asked.push((path, is_dir));
+        asked.lock().unwrap().push((path, is_dir));
         verdict
     };
-    let index = scan(dir.path(), ScanOptions { filter: Some(&mut filter), ..Default::default() }).unwrap();
+    let index = scan(dir.path(), ScanOptions { filter: Some(&filter), ..Default::default() }).unwrap();
     assert_eq!(names(&index), ["deep", "deep/x", "deep/x/y", "deep/x/y/want", "keep", "keep/a"]);
+    let asked = asked.into_inner().unwrap();
     assert!(asked.contains(&("skip".into(), true)) && asked.contains(&("file".into(), false)));
     assert!(!asked.iter().any(|(path, _)| path.starts_with("skip/")));
 }
@@ -111,4 +112,40 @@ fn what_is_no_directory_is_an_error() {
         assert!(matches!(&error, ScanError::Io { path, .. } if path.is_empty()), "{error}");
         assert!(error.to_string().contains(name));
     }
+}
+
+#[test]
+fn a_large_tree_is_the_same_by_several_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut expected = Vec::new();
+    for d in 0..60 {
+        let name = format!("d{d:02}");
+        fs::create_dir(dir.path().join(&name)).unwrap();
+        expected.push(name.clone());
+        for f in 0..60 {
+            let name = format!("{name}/f{f:02}");
+            fs::write(dir.path().join(&name), &name[..f % 5]).unwrap();
+            expected.push(name);
+        }
+    }
+    for (name, to) in [("d00/f00", "d59/link"), ("d30/f01", "d01/link")] {
+        fs::hard_link(dir.path().join(name), dir.path().join(to)).unwrap();
+        expected.push(to.into());
+    }
+    expected.sort();
+    let index = scan(dir.path(), ScanOptions { stamps: true, ..Default::default() }).unwrap();
+    assert_eq!(names(&index), expected);
+    let group = |path: &str| index.get(path.as_bytes()).unwrap().link_group;
+    assert_eq!(
+        [group("d00/f00"), group("d59/link"), group("d01/link"), group("d30/f01"), group("d02/f02")],
+        [1, 1, 2, 2, 0]
+    );
+    for entry in index.entries() {
+        let meta = fs::metadata(dir.path().join(std::str::from_utf8(&entry.path).unwrap())).unwrap();
+        assert_eq!(index.stamp(&entry.path), Some(&routerpack_rootfs::Stamp::of(&meta)));
+    }
+    let most = |path: &[u8], _: bool| if path == b"d41/f09" { Verdict::Skip } else { Verdict::Keep };
+    let without = scan(dir.path(), ScanOptions { filter: Some(&most), ..Default::default() }).unwrap();
+    assert_eq!(without.entries().len(), expected.len() - 1);
+    assert_eq!(without.stamp(b"d00"), None);
 }

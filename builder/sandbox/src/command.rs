@@ -164,7 +164,7 @@ fn identify(identity: &Identity) -> Result<(), Error> {
     let doing = || format!("become user {}:{}", identity.uid, identity.gid);
     let groups: Vec<_> = identity.groups.iter().map(|&g| rustix::fs::Gid::from_raw(g)).collect();
     match rustix::thread::set_thread_groups(&groups) {
-        Err(rustix::io::Errno::PERM) if groups.is_empty() => {}
+        Err(rustix::io::Errno::PERM) if identity.groups == [identity.gid] => {}
         other => other.doing(doing)?,
     }
     let gid = rustix::fs::Gid::from_raw(identity.gid);

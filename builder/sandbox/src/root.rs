@@ -51,7 +51,7 @@ pub fn enter(step: &Step, ids: &IdMap, made: &mut Vec<Made>) -> Result<(), Error
 /// A lowest layer that holds every mount point a step is known to need, so that none has to be made in `upper`.
 fn stub_layer(staging: &OwnedFd, step: &Step) -> Result<OwnedFd, Error> {
     let layer = mount::make_dir(staging, "stubs").doing(|| "make the layer of mount points".into())?;
-    let fixed = [("proc", true), ("sys", true), ("dev", true), ("etc/resolv.conf", false), ("etc/hosts", false)];
+    let fixed = [("etc/resolv.conf", false), ("etc/hosts", false)];
     let asked = step.mounts.iter().map(|m| {
         let is_dir = match &m.source {
             Source::Secret { .. } | Source::Socket { .. } => false,
@@ -190,13 +190,22 @@ impl Builder<'_> {
     }
 
     /// `/proc`, `/sys`, `/dev` and the files about names.
+    /// A directory that every root filesystem should have: if it is missing, a step makes it, and it stays, as in BuildKit
+    /// (whose `executor/stubs.go` clears only other mount points).
+    fn system_directory(&mut self, path: &str) -> Result<OwnedFd, Error> {
+        let before = self.made.len();
+        let place = self.target(path, true);
+        self.made.truncate(before);
+        place
+    }
+
     fn system(&mut self, step: &Step, ids: &IdMap, devices: &HostDevices) -> Result<(), Error> {
         let insecure = step.security == Security::Insecure;
-        let place = self.target("/proc", true)?;
+        let place = self.system_directory("/proc")?;
         devices.mount_proc(&place)?;
-        let place = self.target("/sys", true)?;
+        let place = self.system_directory("/sys")?;
         devices.mount_sys(&place, insecure)?;
-        let place = self.target("/dev", true)?;
+        let place = self.system_directory("/dev")?;
         devices.mount_dev(&place, step.shm_size, ids.has_gid(5))?;
         if !insecure {
             devices::mask(&self.root)?;

@@ -18,7 +18,7 @@ pub struct Identity {
     pub uid: u32,
     /// Primary group.
     pub gid: u32,
-    /// Supplementary groups.
+    /// Supplementary groups; the first one is `gid`, unless the user's groups have it anyway.
     pub groups: Vec<u32>,
     /// From passwd; `/` if the user has no entry.
     pub home: String,
@@ -74,6 +74,11 @@ fn look_up(user: &str, passwd: &str, group: &str) -> Result<Identity, Error> {
             .filter_map(|f| f[2].parse().ok())
             .collect();
     }
+    // As in BuildKit (`executor/oci`), whose steps have their group among the supplementary ones: a step that changes its group
+    // keeps access to what it had.
+    if !groups.contains(&gid) {
+        groups.insert(0, gid);
+    }
     Ok(Identity { uid, gid, groups, home: home.into() })
 }
 
@@ -95,16 +100,16 @@ mod tests {
         let want =
             |uid, gid, groups: &[u32], home: &str| Identity { uid, gid, groups: groups.into(), home: home.into() };
         for (user, identity) in [
-            ("", want(0, 0, &[], "/root")),
-            ("root", want(0, 0, &[], "/root")),
-            ("web", want(33, 34, &[29, 4], "/var/www")),
-            ("33", want(33, 34, &[29, 4], "/var/www")),
-            ("web:adm", want(33, 4, &[], "/var/www")),
-            ("web:1234", want(33, 1234, &[], "/var/www")),
-            (":audio", want(0, 29, &[], "/root")),
-            ("1000", want(1000, 0, &[], "/")),
-            ("1000:1000", want(1000, 1000, &[], "/")),
-            ("7", want(70, 71, &[], "/seven")),
+            ("", want(0, 0, &[0], "/root")),
+            ("root", want(0, 0, &[0], "/root")),
+            ("web", want(33, 34, &[34, 29, 4], "/var/www")),
+            ("33", want(33, 34, &[34, 29, 4], "/var/www")),
+            ("web:adm", want(33, 4, &[4], "/var/www")),
+            ("web:1234", want(33, 1234, &[1234], "/var/www")),
+            (":audio", want(0, 29, &[29], "/root")),
+            ("1000", want(1000, 0, &[0], "/")),
+            ("1000:1000", want(1000, 1000, &[1000], "/")),
+            ("7", want(70, 71, &[71], "/seven")),
         ] {
             assert_eq!(look_up(user, PASSWD, GROUP), Ok(identity), "{user}");
         }

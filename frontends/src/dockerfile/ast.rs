@@ -1,5 +1,7 @@
 //! The syntax tree of a Dockerfile.
 
+use std::ops::Range;
+
 use super::diagnostic::Diagnostic;
 use super::instruction::{ArgDefinition, Command, From};
 use super::span::{LineRange, Span};
@@ -27,6 +29,16 @@ impl Word {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Where these bytes of the text stand: exactly, while the text is just what the source has there; else, and
+    /// for no bytes at all, the whole word.
+    pub fn part(&self, range: Range<usize>) -> Span {
+        let exact = self.span.end - self.span.start == self.text.len() && range.end <= self.text.len();
+        match exact && !range.is_empty() {
+            true => Span::new(self.span.start + range.start, self.span.start + range.end),
+            false => self.span,
+        }
     }
 }
 

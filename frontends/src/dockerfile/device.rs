@@ -25,8 +25,8 @@ impl Device {
     pub fn parse(value: &str) -> Result<Self, DeviceError> {
         let mut device = Self::default();
         for field in csv::fields(value)? {
-            let (key, value) = field.split_once('=').map_or((field.as_str(), None), |(k, v)| (k, Some(v)));
-            let key = key.to_lowercase();
+            let (key, value) = field.pair();
+            let (key, field) = (key.to_lowercase(), field.text.clone());
             match (key.as_str(), value) {
                 ("required", None) => device.required = true,
                 ("required", Some(value)) => {

@@ -24,12 +24,14 @@ pub struct Diagnostic {
     pub reason: Option<String>,
     /// What to do.
     pub help: Option<String>,
+    /// What would be right in place of the underlined bytes, where that is known.
+    pub replacement: Option<String>,
 }
 
 impl Diagnostic {
     /// An error at a place.
     pub fn error(span: Span, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, span, message: message.into(), reason: None, help: None }
+        Self { severity: Severity::Error, span, message: message.into(), reason: None, help: None, replacement: None }
     }
 
     /// A warning at a place.
@@ -52,9 +54,17 @@ impl Diagnostic {
     /// With "did you mean", when one of the candidates is near to what was written.
     pub fn suggest<'c>(self, written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Self {
         match nearest(written, candidates) {
-            Some(candidate) => self.help(format!("did you mean {candidate}?")),
+            Some(candidate) => self.meant(written, candidate),
             None => self,
         }
+    }
+
+    /// With "did you mean", and the replacement where it is just what was written that is underlined.
+    pub fn meant(mut self, written: &str, candidate: &str) -> Self {
+        if self.span.end - self.span.start == written.len() {
+            self.replacement = Some(candidate.to_owned());
+        }
+        self.help(format!("did you mean {candidate}?"))
     }
 }
 

@@ -14,6 +14,7 @@
 //! nesting and the size of a result have limits, which only hostile input reaches.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -83,6 +84,8 @@ pub struct ExpandError {
     pub word: String,
     /// What is wrong with it.
     pub fault: Fault,
+    /// The bytes of the word that are to blame: from the `$` or the quote on.
+    pub range: Range<usize>,
 }
 
 /// What is wrong with a word.
@@ -114,6 +117,29 @@ pub enum Fault {
     Work,
 }
 
+impl Fault {
+    /// What to do.
+    pub fn help(&self) -> String {
+        match self {
+            Self::SingleQuote => "close the quote with `'`, or write `\"'\"` for the character itself".into(),
+            Self::DoubleQuote => "close the quote with `\"`, or put the escape character before it".into(),
+            Self::Brace => "close the substitution with `}`".into(),
+            Self::Slash => "write ${name/pattern/replacement}".into(),
+            Self::Substitution => {
+                "write a variable's name behind the `{`; a dollar that is none is written `\\$`".into()
+            }
+            Self::Modifier(_) => "behind the name may stand :- - :+ + :? ? # ## % %% / or //".into(),
+            Self::Pattern { .. } => "`*` and `?` are the wildcards; others are characters behind a backslash".into(),
+            Self::Required { name, .. } => {
+                format!("give it a value: --build-arg {name}=… for an ARG, or a line ENV {name}=… before")
+            }
+            Self::Depth => "take some of the substitutions into a variable of their own".into(),
+            Self::Size => "look for a variable that is made of itself".into(),
+            Self::Work => "do this in a RUN step".into(),
+        }
+    }
+}
+
 impl Expander {
     /// The usual rules: quotes and escapes are removed, unset variables are empty.
     pub const fn new(escape: char) -> Self {
@@ -133,6 +159,7 @@ impl Expander {
             env,
             rest: word,
             depth: 0,
+            blamed: None,
             matched: BTreeSet::new(),
             unmatched: BTreeSet::new(),
             work: 0,
@@ -143,9 +170,23 @@ impl Expander {
                 let Scan { matched, unmatched, work, .. } = scan;
                 Ok(Expansion { text, words: words.finish(), matched, unmatched, work })
             }
-            Err(fault) => Err(ExpandError { word: word.chars().take(200).collect(), fault }),
+            Err(fault) => {
+                // Both count the bytes that were left: where the fault begins, and how far the scan came.
+                let (start, end) = (word.len() - scan.blamed.unwrap_or(word.len()), word.len() - scan.rest.len());
+                Err(ExpandError { word: word.chars().take(200).collect(), fault, range: start..end })
+            }
         }
     }
+}
+
+/// Where a text first asks for a variable: `$name`, or `${name` without what follows.
+pub fn reference(text: &str, name: &str) -> Option<Range<usize>> {
+    text.match_indices('$').find_map(|(at, _)| {
+        let behind = &text[at + 1..];
+        let brace = usize::from(behind.starts_with('{'));
+        let found = NAME.find(&behind[brace..]).is_some_and(|found| found.as_str() == name);
+        found.then(|| at..at + 1 + brace + name.len())
+    })
 }
 
 /// Splits into words as the text comes.
@@ -177,6 +218,8 @@ struct Scan<'w, E: ?Sized> {
     env: &'w E,
     rest: &'w str,
     depth: usize,
+    /// How much was left where the innermost fault begins.
+    blamed: Option<usize>,
     matched: BTreeSet<String>,
     unmatched: BTreeSet<String>,
     work: usize,
@@ -232,14 +275,17 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
             }
             match c {
                 '$' => {
-                    let value = self.dollar()?;
+                    let start = self.rest.len() + 1;
+                    let value = self.dollar().inspect_err(|_| _ = self.blamed.get_or_insert(start))?;
                     self.append(&mut text, &value)?;
                     if let Some(words) = &mut words {
                         value.chars().for_each(|c| words.push(c));
                     }
                 }
                 '\'' | '"' if self.rules.quotes != Quotes::Ignore => {
-                    let quoted = if c == '"' { self.double_quoted()? } else { self.single_quoted()? };
+                    let start = self.rest.len() + 1;
+                    let quoted = if c == '"' { self.double_quoted() } else { self.single_quoted() };
+                    let quoted = quoted.inspect_err(|_| _ = self.blamed.get_or_insert(start))?;
                     self.append(&mut text, &quoted)?;
                     if let Some(words) = &mut words {
                         words.word.push_str(&quoted);
@@ -288,7 +334,10 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
 
     /// Everything up to the next single quote, as it is.
     fn single_quoted(&mut self) -> Result<String, Fault> {
-        let end = self.rest.find('\'').ok_or(Fault::SingleQuote)?;
+        let Some(end) = self.rest.find('\'') else {
+            self.rest = "";
+            return Err(Fault::SingleQuote);
+        };
         let inner = &self.rest[..end];
         self.rest = &self.rest[end + 1..];
         Ok(if self.rules.quotes == Quotes::Keep { format!("'{inner}'") } else { inner.to_owned() })
@@ -306,7 +355,8 @@ impl<'w, E: Environment + ?Sized> Scan<'w, E> {
             match self.next().ok_or(Fault::DoubleQuote)? {
                 '"' => break,
                 '$' => {
-                    let value = self.dollar()?;
+                    let start = self.rest.len() + 1;
+                    let value = self.dollar().inspect_err(|_| _ = self.blamed.get_or_insert(start))?;
                     self.append(&mut text, &value)?;
                 }
                 c if c == self.rules.escape => {

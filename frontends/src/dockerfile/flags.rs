@@ -59,12 +59,17 @@ impl Flags {
     ) -> Result<(&'static str, Word), Box<Diagnostic>> {
         let error = |message: String| Diagnostic::error(flag.span, message);
         let (written, value) = flag.text.split_once('=').map_or((flag.as_str(), None), |(n, v)| (n, Some(v)));
+        let value_span = flag.part((written.len() + 1).min(flag.text.len())..flag.text.len());
         let Some((name, takes)) = known.iter().find(|(name, _)| Some(*name) == written.strip_prefix("--")) else {
             let names: Vec<_> = known.iter().map(|(name, _)| format!("--{name}")).collect();
-            let unknown = error(format!("unknown flag: {written}"));
+            let unknown = Diagnostic::error(flag.part(0..written.len()), format!("unknown flag: {written}"));
             let unknown = match names.is_empty() {
                 true => unknown.because(format!("{instruction} has no flags")),
                 false => unknown.because(format!("{instruction} knows {}", names.join(", "))),
+            };
+            let unknown = match names.is_empty() {
+                true => unknown.help("remove it"),
+                false => unknown,
             };
             return Err(unknown.suggest(written, names.iter().map(String::as_str)).into());
         };
@@ -81,12 +86,13 @@ impl Flags {
                 bool if bool == "true" || bool == "false" => bool,
                 _ => {
                     let message = format!("expecting boolean value for flag {written}, not: {value}");
-                    return Err(error(message).help("write true or false").into());
+                    return Err(Diagnostic::error(value_span, message).help("write true or false").into());
                 }
             },
             (_, Some(value)) => value.to_owned(),
         };
-        Ok((name, Word::new(text, flag.span)))
+        let span = if value.is_some() { value_span } else { flag.span };
+        Ok((name, Word::new(text, span)))
     }
 
     /// The value of a flag that takes one.

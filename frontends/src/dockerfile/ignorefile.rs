@@ -16,6 +16,11 @@ pub struct LongLine {
 /// out; blanks around a pattern and behind its `!` are cut; paths are cleaned and lose a leading `/`. A byte
 /// order mark is skipped. (A lone `!` stays: whoever compiles the patterns refuses it.)
 pub fn read(text: &str) -> Result<Vec<String>, LongLine> {
+    Ok(lines(text)?.into_iter().map(|(_, pattern)| pattern).collect())
+}
+
+/// The same, each pattern with its line's number, from 1.
+pub fn lines(text: &str) -> Result<Vec<(usize, String)>, LongLine> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut patterns = Vec::new();
     for (index, line) in text.split('\n').enumerate() {
@@ -32,7 +37,7 @@ pub fn read(text: &str) -> Result<Vec<String>, LongLine> {
         }
         let cleaned = if path.is_empty() { String::new() } else { clean(path) };
         let relative = cleaned.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or(&cleaned);
-        patterns.push(format!("{mark}{relative}"));
+        patterns.push((index + 1, format!("{mark}{relative}")));
     }
     Ok(patterns)
 }

@@ -1,6 +1,7 @@
 //! What each instruction says, typed (BuildKit: `frontend/dockerfile/instructions/commands.go`).
 
 use super::ast::{Heredoc, Word};
+use super::span::Span;
 
 /// An instruction's content. Words may hold variables, and quotes around values: see
 /// [`super::expand`] for who expands what.
@@ -106,6 +107,8 @@ pub struct Run {
     pub security: Security,
     /// `--device`, in order.
     pub devices: Vec<Device>,
+    /// Where the first of them stands.
+    pub device_span: Option<Span>,
     /// The names of the flags that are there, in order.
     pub flags: Vec<String>,
 }

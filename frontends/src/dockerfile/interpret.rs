@@ -43,7 +43,7 @@ struct Reader<'s> {
     found: Vec<Diagnostic>,
 }
 
-impl Reader<'_> {
+impl<'s> Reader<'s> {
     fn command(&mut self) -> Option<Command> {
         let name = self.statement.name();
         Some(match name.as_str() {
@@ -79,7 +79,7 @@ impl Reader<'_> {
         })
     }
 
-    fn words(&self) -> &[Word] {
+    fn words(&self) -> &'s [Word] {
         self.statement.arguments.words()
     }
 
@@ -89,12 +89,30 @@ impl Reader<'_> {
         }
     }
 
-    fn error(&mut self, message: impl Into<String>) {
-        self.report(Diagnostic::error(self.statement.span, message));
+    fn error(&mut self, message: impl Into<String>, help: impl Into<String>) {
+        self.report(Diagnostic::error(self.statement.span, message).help(help));
     }
 
-    fn wrong_word(&mut self, word: &Word, message: impl Into<String>) {
-        self.report(Diagnostic::error(word.span, message));
+    fn wrong_word(&mut self, word: &Word, message: impl Into<String>, help: impl Into<String>) {
+        self.report(Diagnostic::error(word.span, message).help(help));
+    }
+
+    /// What an instruction is followed by, for one that is followed by nothing.
+    fn usage(&self) -> String {
+        let usage = match self.statement.name().as_str() {
+            "ADD" | "COPY" => "SOURCE… DESTINATION",
+            "ARG" => "NAME or ARG NAME=DEFAULT",
+            "ENV" | "LABEL" => "NAME=VALUE",
+            "EXPOSE" => "PORT, such as EXPOSE 8080 or EXPOSE 53/udp",
+            "HEALTHCHECK" => "CMD COMMAND, or HEALTHCHECK NONE",
+            "MAINTAINER" => "NAME",
+            "ONBUILD" => "INSTRUCTION",
+            "SHELL" => "[\"PROGRAM\", \"ARGUMENT\"]",
+            "STOPSIGNAL" => "SIGNAL, such as STOPSIGNAL SIGTERM",
+            "USER" => "NAME[:GROUP]",
+            _ => "PATH",
+        };
+        format!("write {} {usage}", self.statement.name())
     }
 
     fn flags(&mut self, known: &[(&'static str, Takes)]) -> Flags {
@@ -104,7 +122,7 @@ impl Reader<'_> {
     fn at_least_one(&mut self) -> Option<Vec<Word>> {
         let words = self.words().to_vec();
         if words.is_empty() {
-            self.error(format!("{} requires at least one argument", self.statement.name()));
+            self.error(format!("{} requires at least one argument", self.statement.name()), self.usage());
         }
         self.flags(&[]);
         Some(words).filter(|words| !words.is_empty())
@@ -113,7 +131,7 @@ impl Reader<'_> {
     fn one_word(&mut self) -> Option<Word> {
         let word = self.words().first().cloned();
         if word.is_none() {
-            self.error(format!("{} requires exactly one argument", self.statement.name()));
+            self.error(format!("{} requires exactly one argument", self.statement.name()), self.usage());
         }
         word
     }
@@ -129,7 +147,7 @@ impl Reader<'_> {
         let name = self.statement.name();
         let Arguments::Pairs(pairs) = &self.statement.arguments else { return None };
         if pairs.is_empty() {
-            self.error(format!("{name} requires at least one argument"));
+            self.error(format!("{name} requires at least one argument"), self.usage());
             return None;
         }
         for pair in pairs.iter().filter(|pair| pair.key.text.is_empty()) {
@@ -148,7 +166,11 @@ impl Reader<'_> {
                 continue;
             };
             if name.is_empty() {
-                self.wrong_word(&word, "ARG names can not be blank");
+                self.wrong_word(
+                    &word,
+                    "ARG names can not be blank",
+                    "write a name before the `=`, without blanks around it",
+                );
             }
             // exact while the word stands on one line
             let (mut name_span, mut value_span) = (word.span, word.span);
@@ -170,8 +192,15 @@ impl Reader<'_> {
                 (image, Some(as_keyword.clone()), Some(name))
             }
             _ => {
-                let error = Diagnostic::error(self.statement.span, "FROM requires either one or three arguments");
-                self.report(error.help("write `FROM image` or `FROM image AS name`"));
+                // What stands behind the image is one word too few or too many.
+                let behind = words.get(1).zip(words.last()).map(|(first, last)| first.span.to(last.span));
+                let at = behind.unwrap_or(self.statement.span);
+                let error = Diagnostic::error(at, "FROM requires either one or three arguments");
+                let error = error.help("write `FROM image` or `FROM image AS name`");
+                self.report(match &words[..] {
+                    [_, keyword, _] => Diagnostic { span: keyword.span, ..error }.meant(&keyword.text, "AS"),
+                    _ => error,
+                });
                 return None;
             }
         };
@@ -196,7 +225,30 @@ impl Reader<'_> {
 
     fn plain_command_line(&mut self) -> CommandLine {
         self.flags(&[]);
+        self.almost_json(self.words());
         self.command_line(self.words())
+    }
+
+    /// Warns of a command that was meant as a JSON array and isn't one: the shell gets it, brackets and all.
+    fn almost_json(&mut self, words: &[Word]) {
+        let [word] = words else { return };
+        let text = word.text.trim_end();
+        let quoted = text.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with(['"', '\'', '“', '‘']));
+        if self.statement.json || !quoted || !text.ends_with(']') {
+            return;
+        }
+        let Err(error) = serde_json::from_str::<Vec<String>>(text) else { return };
+        let at = error.column().saturating_sub(1).min(text.len() - 1);
+        let at = (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let end = at + text[at..].chars().next().map_or(0, char::len_utf8);
+        let warning = Diagnostic::warning(word.part(at..end), "this is no JSON array, so the shell gets it as it is");
+        let reason = error.to_string();
+        let reason = reason.split(" at line").next().unwrap_or_default().to_owned();
+        self.report(
+            warning
+                .because(reason)
+                .help("strings of JSON stand in \"…\", with commas between them, none behind the last"),
+        );
     }
 
     fn run(&mut self) -> Run {
@@ -209,7 +261,7 @@ impl Reader<'_> {
         let mounts = flags.many("mount");
         for mount in &mounts {
             if let Err(error) = Mount::check(&mount.text) {
-                self.wrong_word(mount, error.to_string());
+                self.report(error.diagnostic(mount));
             }
         }
         let mut network = Network::Default;
@@ -238,13 +290,16 @@ impl Reader<'_> {
             }
         }
         let mut devices = Vec::new();
-        for value in flags.many("device") {
+        let written = flags.many("device");
+        for value in &written {
             match Device::parse(&value.text) {
                 Ok(device) => devices.push(device),
-                Err(error) => self.wrong_word(&value, error.to_string()),
+                Err(error) => self.wrong_word(value, error.to_string(), "write NAME or name=NAME, and required"),
             }
         }
-        Run { command: self.command_line(self.words()), mounts, network, security, devices, flags: flags.used }
+        self.almost_json(self.words());
+        let (command, device_span) = (self.command_line(self.words()), written.first().map(|word| word.span));
+        Run { command, mounts, network, security, devices, device_span, flags: flags.used }
     }
 
     /// What ADD and COPY share. Both need two arguments.
@@ -261,7 +316,8 @@ impl Reader<'_> {
         }
         let redirection = |word: &Word| heredoc::redirection(&word.text).ok().flatten();
         if redirection(destination).is_some() {
-            self.wrong_word(destination, format!("{name} cannot accept a heredoc as a destination"));
+            let help = "name a path behind it: the heredoc is the source";
+            self.wrong_word(destination, format!("{name} cannot accept a heredoc as a destination"), help);
         }
         let mut paths = Vec::new();
         let mut contents: IndexMap<String, Heredoc> = IndexMap::new();
@@ -299,9 +355,11 @@ impl Reader<'_> {
     }
 
     fn no_destination(&mut self, name: &str) {
-        self.error(format!(
+        let message = format!(
             "{name} requires at least two arguments, but only one was provided. Destination could not be determined"
-        ));
+        );
+        let at = self.words().last().map_or(self.statement.span, |word| word.span);
+        self.report(Diagnostic::error(at, message).help(self.usage()));
     }
 
     fn add(&mut self) -> Option<Add> {
@@ -350,7 +408,7 @@ impl Reader<'_> {
         for path in &mut paths {
             path.text = path.text.trim().to_owned();
             if path.text.is_empty() {
-                self.wrong_word(path, "VOLUME specified can not be an empty string");
+                self.wrong_word(path, "VOLUME specified can not be an empty string", "write a path of the image");
             }
         }
         Some(paths)
@@ -359,8 +417,9 @@ impl Reader<'_> {
     fn shell(&mut self) -> Option<Vec<Word>> {
         let words = self.at_least_one()?;
         if !self.statement.json {
-            let error = Diagnostic::error(self.statement.span, "SHELL requires the arguments to be in JSON form");
-            self.report(error.help("write SHELL [\"program\", \"argument\"]"));
+            let at = words.first().map_or(self.statement.span, |word| word.span);
+            let error = Diagnostic::error(at, "SHELL requires the arguments to be in JSON form");
+            self.report(error.help(self.usage()));
         }
         Some(words)
     }
@@ -369,15 +428,17 @@ impl Reader<'_> {
         self.flags(&[]);
         let statement = self.statement;
         let Arguments::Trigger(trigger) = &statement.arguments else {
-            self.error("ONBUILD requires at least one argument");
+            self.error("ONBUILD requires at least one argument", self.usage());
             return None;
         };
         match trigger.name().as_str() {
             "ONBUILD" => {
-                self.wrong_word(&trigger.keyword, "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+                let message = "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed";
+                self.wrong_word(&trigger.keyword, message, "remove one of them");
             }
             name @ ("FROM" | "MAINTAINER") => {
-                self.wrong_word(&trigger.keyword, format!("{name} isn't allowed as an ONBUILD trigger"));
+                let message = format!("{name} isn't allowed as an ONBUILD trigger");
+                self.wrong_word(&trigger.keyword, message, "write it in the Dockerfiles that start from this image");
             }
             _ => {
                 // BuildKit looks no further than this until a build runs the trigger.
@@ -404,13 +465,13 @@ impl Reader<'_> {
     fn healthcheck(&mut self) -> Option<Healthcheck> {
         let words = self.words().to_vec();
         let [kind, command @ ..] = &words[..] else {
-            self.error("HEALTHCHECK requires at least one argument");
+            self.error("HEALTHCHECK requires at least one argument", self.usage());
             return None;
         };
         if kind.text.eq_ignore_ascii_case("NONE") {
             flags::ignored(self.statement, &mut self.found);
             if let Some(first) = command.first() {
-                self.wrong_word(first, "HEALTHCHECK NONE takes no arguments");
+                self.wrong_word(first, "HEALTHCHECK NONE takes no arguments", "remove it");
             }
             return Some(Healthcheck::default());
         }
@@ -426,10 +487,11 @@ impl Reader<'_> {
                 kind.span,
                 format!("Unknown type {:?} in HEALTHCHECK (try CMD)", kind.text.to_uppercase()),
             );
-            self.report(error.help("write HEALTHCHECK CMD command, or HEALTHCHECK NONE"));
+            self.report(error.help(self.usage()).suggest(&kind.text, ["CMD", "NONE"]));
         } else if command.is_empty() {
-            self.error("Missing command after HEALTHCHECK CMD");
+            self.error("Missing command after HEALTHCHECK CMD", self.usage());
         }
+        self.almost_json(command);
         Some(Healthcheck {
             command: Some(self.command_line(command)),
             interval: self.duration(&mut flags, "interval"),
@@ -447,12 +509,18 @@ impl Reader<'_> {
             Some(0) => 0,
             Some(time) if time >= 1_000_000 => time,
             Some(_) => {
-                self.wrong_word(&value, format!("Interval {name:?} cannot be less than 1ms"));
+                let help = "write a number with a unit, such as 30s or 1m30s; 0 is the default";
+                self.wrong_word(&value, format!("Interval {name:?} cannot be less than 1ms"), help);
                 0
             }
             None => {
                 let error = Diagnostic::error(value.span, format!("time: invalid duration {:?}", value.text));
-                self.report(error.help("write a number with a unit, such as 30s or 1m30s"));
+                // A number alone was meant as seconds, as a rule.
+                let seconds = format!("{}s", value.text);
+                self.report(match value.text.parse::<u32>() {
+                    Ok(_) => error.because("it has no unit").meant(&value.text, &seconds),
+                    Err(_) => error.help("write a number with a unit, such as 30s or 1m30s"),
+                });
                 0
             }
         }
@@ -463,11 +531,16 @@ impl Reader<'_> {
         match value.text.parse::<i32>() {
             Ok(retries) if retries >= 0 => retries.into(),
             Ok(retries) => {
-                self.wrong_word(&value, format!("--retries cannot be negative ({retries})"));
+                self.wrong_word(
+                    &value,
+                    format!("--retries cannot be negative ({retries})"),
+                    "write how often, such as 3",
+                );
                 0
             }
             Err(_) => {
-                self.wrong_word(&value, format!("invalid number {:?} for --retries", value.text));
+                let message = format!("invalid number {:?} for --retries", value.text);
+                self.wrong_word(&value, message, "write how often, such as 3");
                 0
             }
         }

@@ -1,7 +1,10 @@
 //! `RUN --mount` (BuildKit: `frontend/dockerfile/instructions/commands_runmount.go`).
 
-use super::csv::{self, CsvError};
-use super::diagnostic::nearest;
+use std::ops::Range;
+
+use super::ast::Word;
+use super::csv::{self, CsvError, Field};
+use super::diagnostic::Diagnostic;
 use super::expand::ExpandError;
 
 /// One mount of a RUN, with BuildKit's defaults for what the value doesn't say; an empty string is a key that
@@ -128,15 +131,78 @@ pub enum MountError {
 }
 
 impl MountError {
-    /// What was meant, if something is near.
-    pub fn suggestion(&self) -> Option<&'static str> {
-        let (written, candidates) = match self {
-            Self::Kind(kind) => (kind, &KINDS[..]),
-            Self::Sharing(sharing) => (sharing, &SHARINGS[..]),
-            Self::Key { key, .. } => (key, &KEYS[..]),
-            _ => return None,
+    /// What was written, and what might have been meant by it.
+    pub fn choice(&self) -> Option<(&str, &'static [&'static str])> {
+        match self {
+            Self::Kind(kind) => Some((kind, &KINDS)),
+            Self::Sharing(sharing) => Some((sharing, &SHARINGS)),
+            Self::Key { key, .. } => Some((key, &KEYS)),
+            _ => None,
+        }
+    }
+
+    /// What to do, if nothing near is to be suggested.
+    pub fn help(&self) -> String {
+        match self {
+            Self::Csv(_) => {
+                "write key=value pairs with commas between them; a value with a comma stands in \"…\"".into()
+            }
+            Self::FromVariable => {
+                "give the image a stage of its own, `FROM $image AS name`, and mount from that".into()
+            }
+            Self::Expand(error) => error.fault.help(),
+            Self::Kind(_) => format!("it is one of {}", KINDS.join(", ")),
+            Self::Sharing(_) => format!("it is one of {}", SHARINGS.join(", ")),
+            Self::Key { .. } => format!("the keys are {}", KEYS.join(", ")),
+            Self::KeyForKind { key, .. } if key == "size" => "write type=tmpfs before it".into(),
+            Self::KeyForKind { .. } => "write type=secret or type=ssh before it".into(),
+            Self::Field(field) => format!("write {field}=…"),
+            Self::Value { key, .. } if key == "size" => "write bytes, or a number with k, m or g, such as 64m".into(),
+            Self::Value { .. } => "write true or false".into(),
+            Self::Number { key, .. } if key == "mode" => "write octal digits, such as 0700".into(),
+            Self::Number { .. } => "write a number; names are not looked up here".into(),
+            Self::Owner { key, .. } => format!("remove {key}=: what is mounted keeps its own"),
+            Self::SecretFrom => "remove from=: a secret comes from --secret".into(),
+            Self::SecretSharing | Self::SharingForKind(_) => "remove sharing=: only caches are shared".into(),
+            Self::SecretNothing => "name the secret: id=NAME".into(),
+            Self::SecretTwice => "remove source=: id= says the same".into(),
+        }
+    }
+
+    /// Which of the fields of `value` is to blame; all of it where several are, or none.
+    fn place(&self, value: &str) -> Range<usize> {
+        let fields = csv::fields(value).unwrap_or_default();
+        let with = |keys: &[&str], part: fn(&Field) -> Range<usize>| {
+            let named = |field: &&Field| keys.iter().any(|key| field.pair().0.eq_ignore_ascii_case(key));
+            fields.iter().rfind(named).map(part)
         };
-        nearest(written, candidates.iter().copied())
+        let found = match self {
+            Self::Kind(_) => with(&["type"], Field::value),
+            Self::Sharing(_) => with(&["sharing"], Field::value),
+            Self::FromVariable => with(&["from"], Field::value),
+            Self::Value { key, .. } | Self::Number { key, .. } => with(&[key], Field::value),
+            Self::Key { key, .. } | Self::KeyForKind { key, .. } => with(&[key], Field::key),
+            Self::Field(key) => with(&[key], |field| field.range.clone()),
+            Self::Owner { key, .. } => with(&[key], |field| field.range.clone()),
+            Self::SecretFrom => with(&["from"], |field| field.range.clone()),
+            Self::SecretSharing | Self::SharingForKind(_) => with(&["sharing"], |field| field.range.clone()),
+            Self::SecretTwice => with(&["source", "src"], |field| field.range.clone()),
+            Self::Expand(error) => {
+                let at = value.find(&error.word).unwrap_or(0);
+                (at > 0).then_some(at + error.range.start..at + error.range.end)
+            }
+            Self::Csv(_) | Self::SecretNothing => None,
+        };
+        found.filter(|range| range.end <= value.len()).unwrap_or(0..value.len())
+    }
+
+    /// The error about a value that stands at a word.
+    pub(super) fn diagnostic(&self, word: &Word) -> Diagnostic {
+        let error = Diagnostic::error(word.part(self.place(&word.text)), self.to_string()).help(self.help());
+        match self.choice() {
+            Some((written, near)) => error.suggest(written, near.iter().copied()),
+            None => error,
+        }
     }
 }
 
@@ -157,7 +223,7 @@ impl Mount {
     /// What can be said of a value before its variables are expanded: that it is a record, and `from` has none.
     pub fn check(value: &str) -> Result<(), MountError> {
         for field in csv::fields(value)? {
-            let Some((key, value)) = field.split_once('=') else { continue };
+            let (key, Some(value)) = field.pair() else { continue };
             // a `$` at the very end is none
             if key.eq_ignore_ascii_case("from") && value.strip_suffix('$').unwrap_or(value).contains('$') {
                 return Err(MountError::FromVariable);
@@ -171,13 +237,13 @@ impl Mount {
         let mut mount = Mount::default();
         let mut readonly = None;
         for field in csv::fields(value)? {
-            let (key, value) = field.split_once('=').map_or((field.as_str(), None), |(k, v)| (k, Some(v)));
+            let (key, value) = field.pair();
             let key = key.to_lowercase();
             let value = match value {
                 Some(value) => expand(value)?,
                 None => match key.as_str() {
                     "readonly" | "ro" | "readwrite" | "rw" | "required" => "true".to_owned(),
-                    _ => return Err(MountError::Field(field)),
+                    _ => return Err(MountError::Field(field.text)),
                 },
             };
             match key.as_str() {
@@ -206,7 +272,7 @@ impl Mount {
                 "uid" => mount.uid = Some(number(&key, value, 10)?),
                 "gid" => mount.gid = Some(number(&key, value, 10)?),
                 "env" => mount.env = Some(value),
-                _ => return Err(MountError::Key { key, field }),
+                _ => return Err(MountError::Key { key, field: field.text }),
             }
         }
         mount.readonly = readonly.unwrap_or(!matches!(mount.kind, MountKind::Cache | MountKind::Tmpfs));
@@ -287,12 +353,14 @@ fn size(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::span::Span;
     use super::*;
 
     fn parse(value: &str) -> Result<Mount, String> {
-        Mount::parse(value, |text| Ok(text.replace("$V", "v"))).map_err(|error| match error.suggestion() {
-            Some(suggestion) => format!("{error} (did you mean {suggestion}?)"),
-            None => error.to_string(),
+        Mount::parse(value, |text| Ok(text.replace("$V", "v"))).map_err(|error| {
+            let diagnostic = error.diagnostic(&Word::new(value, Span::new(0, value.len())));
+            let near = diagnostic.help.filter(|help| help.starts_with("did you mean"));
+            near.map_or(error.to_string(), |near| format!("{error} ({near})"))
         })
     }
 

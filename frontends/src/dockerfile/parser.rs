@@ -132,14 +132,18 @@ mod tests {
             [
                 ("FORM", "unknown instruction: FORM", Some("did you mean FROM?")),
                 (
-                    "FROM a b",
+                    "b",
                     "FROM requires either one or three arguments",
                     Some("write `FROM image` or `FROM image AS name`")
                 ),
                 ("RNU", "unknown instruction: RNU", Some("did you mean RUN?")),
-                ("--form=a", "unknown flag: --form", Some("did you mean --from?")),
-                ("--network=hots", "invalid network mode \"hots\"", Some("did you mean host?")),
-                ("--mount=from=$a", "'from' doesn't support variable expansion, define alias stage instead", None),
+                ("--form", "unknown flag: --form", Some("did you mean --from?")),
+                ("hots", "invalid network mode \"hots\"", Some("did you mean host?")),
+                (
+                    "$a",
+                    "'from' doesn't support variable expansion, define alias stage instead",
+                    Some("give the image a stage of its own, `FROM $image AS name`, and mount from that")
+                ),
                 ("a", "ENV must have two arguments", Some("write `ENV a=value`")),
                 ("<<E", "unterminated heredoc", Some("add a line with just `E` where the text ends")),
             ]

@@ -178,7 +178,10 @@ fn json_words(rest: Piece<'_>) -> Split<Option<Vec<Word>>> {
     for value in values {
         let serde_json::Value::String(string) = value else {
             let message = "when using JSON array syntax, arrays must be comprised of strings only";
-            return Err(Diagnostic::error(rest.span(), message).help(format!("quote {value}: \"{value}\"")).into());
+            let written = value.to_string();
+            let at = rest.text().find(&written).map_or(rest, |at| rest.slice(at..at + written.len()));
+            let quoted = serde_json::Value::from(written.as_str()).to_string();
+            return Err(Diagnostic::error(at.span(), message).help(format!("quote it: {quoted}")).into());
         };
         strings.push(string);
     }
@@ -263,6 +266,6 @@ mod tests {
         }
         let wrong = Statements::read("RUN [\"a\", 1]");
         assert!(wrong.diagnostics[0].message.contains("strings only"));
-        assert_eq!(wrong.diagnostics[0].help.as_deref(), Some("quote 1: \"1\""));
+        assert_eq!(wrong.diagnostics[0].help.as_deref(), Some("quote it: \"1\""));
     }
 }

@@ -206,7 +206,11 @@ impl Statements {
         let redirections = match heredoc::redirections(piece.text()) {
             Ok(redirections) => redirections,
             Err(error) => {
-                self.diagnostics.push(Diagnostic::error(piece.span(), error.to_string()));
+                let at = piece
+                    .text()
+                    .find(&error.word)
+                    .map_or(piece, |at| piece.slice(at + error.range.start..at + error.range.end));
+                self.diagnostics.push(Diagnostic::error(at.span(), error.to_string()).help(error.fault.help()));
                 return Vec::new();
             }
         };

@@ -138,8 +138,8 @@ pub fn ignoring(text: &str) -> Vec<String> {
     let Ok(patterns) = ignorefile::read(text) else { return Vec::new() };
     // What loses its leading `/` may then begin with what means something else at the start of a line.
     let plain = |pattern: &&String| {
-        let path = pattern.trim_start_matches('!');
-        !path.starts_with(['#', '!', '\u{feff}', '/']) && path.trim() == path
+        let path = pattern.strip_prefix('!').unwrap_or(pattern);
+        !path.starts_with(['#', '!', '\u{feff}', '/']) && !path.starts_with("./") && path.trim() == path
     };
     let kept: Vec<String> = patterns.iter().filter(plain).cloned().collect();
     assert_eq!(ignorefile::read(&kept.join("\n")).as_ref(), Ok(&kept), "{text:?}");

@@ -81,6 +81,9 @@ fn stages() {
         ),
         ("FROM scratch\nCOPY a \\\n\n  b\nCOPY a \\\n# no\nb", &["4 NoEmptyContinuation: Empty continuation line"]),
         ("FROM scratch\nRUN <<A cat \\\n\n<<B\nA\nB", &["4 NoEmptyContinuation: Empty continuation line"]),
+        // A comment above has no say, the file's choice has.
+        ("FROM scratch\n# check=skip=all\nCOPY a \\\n\n  b", &["5 NoEmptyContinuation: Empty continuation line"]),
+        ("# check=skip=NoEmptyContinuation\nFROM scratch\nCOPY a \\\n\n  b", &[]),
     ]);
 }
 
@@ -104,6 +107,15 @@ fn descriptions() {
                 "5 InvalidDefinitionDescription: Comment for FROM should follow the format: `# base <description>`",
                 "7 InvalidDefinitionDescription: Comment for ARG should follow the format: `# <arg_key> <description>`",
             ],
+        ),
+        // A choice of rules is a comment like others where it stands last.
+        (
+            &format!("{on}# foo is\n# check=skip=all\nARG foo=1\n# check=skip=all\n# foo is\nARG foo=1\nFROM scratch"),
+            &["4 InvalidDefinitionDescription: Comment for ARG should follow the format: `# foo <description>`"],
+        ),
+        (
+            "FROM scratch\n# check=experimental=InvalidDefinitionDescription\n# bar\nARG foo",
+            &["4 InvalidDefinitionDescription: Comment for ARG should follow the format: `# foo <description>`"],
         ),
         (
             "# check=skip=all;experimental=all\n# bar\nARG foo\nFROM scratch as b",
@@ -311,13 +323,17 @@ fn from() {
 fn a_base_for_another_platform() {
     let arm = routerpack_graph::Platform::new("linux", "arm64", "");
     let options = Options { platform: Some(arm), ..options() };
-    let (found, _) = buildkit("FROM alpine AS a\nFROM scratch\nCOPY --from=a /a /", &options, &[], Mode::Build);
-    assert_eq!(
-        found,
-        [
-            "1 InvalidBaseImagePlatform: Base image alpine was pulled with platform \"linux/amd64\", expected \"linux/arm64\" for current build"
-        ]
-    );
+    for (source, line) in [
+        ("FROM alpine AS a\nFROM scratch\nCOPY --from=a /a /", 1),
+        // The comment above has no say.
+        ("# x\n\n# check=skip=InvalidBaseImagePlatform\nFROM alpine", 4),
+    ] {
+        let (found, _) = buildkit(source, &options, &[], Mode::Build);
+        let expected = "InvalidBaseImagePlatform: Base image alpine was pulled with platform \"linux/amd64\", expected \"linux/arm64\" for current build";
+        assert_eq!(found, [format!("{line} {expected}")], "{source}");
+    }
+    let (found, _) = buildkit("# check=skip=InvalidBaseImagePlatform\nFROM alpine", &options, &[], Mode::Build);
+    assert_eq!(found, [""; 0]);
 }
 
 #[test]

@@ -59,6 +59,7 @@ pub fn fix(source: Source, options: &Options, dest: &Path, name: &str, sync: boo
         spool: options.spool,
         check: None,
         sync,
+        now: None,
     };
     let image = Image { tree: &tree, config: &config, layers: &[] };
     let summary = output::write(&image, request, &mut |_, _| ControlFlow::Continue(()))?;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     profile::Profile,
     rules::{self, Evidence, RULE_SET, Rule, Severity},
+    sarif,
 };
 
 /// Places that a finding names; the rest are counted.
@@ -91,7 +92,8 @@ impl Report {
 }
 
 impl Finding {
-    fn to_json(&self) -> Value {
+    /// The finding as one JSON object.
+    pub fn to_json(&self) -> Value {
         json!({
             "rule": self.rule.id,
             "severity": self.severity,
@@ -104,54 +106,45 @@ impl Finding {
     }
 }
 
-/// SARIF 2.1.0 (OASIS), one run for all archives.
+/// A log of one run for all archives, in SARIF.
 pub fn sarif(reports: &[Report], version: &str) -> Value {
-    let level = |severity| match severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        Severity::Info => "note",
-    };
-    let rule = |rule: &Rule| {
-        json!({
-            "id": rule.id,
-            "shortDescription": { "text": rule.title },
-            "fullDescription": { "text": rule.why },
-            "help": { "text": format!("{} Source: {}.", rule.cure, rule.source.trim_end_matches('.')) },
-        })
-    };
-    let result = |report: &Report, finding: &Finding| {
-        let logical: Vec<Value> = finding.places.iter().map(|p| json!({ "fullyQualifiedName": p })).collect();
-        json!({
-            "ruleId": finding.rule.id,
-            "ruleIndex": rules::all().iter().position(|r| r.id == finding.rule.id),
-            "level": level(finding.severity),
-            "message": { "text": finding.message },
-            "locations": [{
-                "physicalLocation": { "artifactLocation": { "uri": uri(&report.name) } },
-                "logicalLocations": logical,
-            }],
-            "properties": { "evidence": finding.evidence, "count": finding.count },
-        })
-    };
-    let results: Vec<Value> = reports.iter().flat_map(|r| r.findings.iter().map(move |f| result(r, f))).collect();
-    json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": { "driver": {
-                "name": "routerpack",
-                "semanticVersion": version,
-                "rules": rules::all().iter().map(rule).collect::<Vec<_>>(),
-            } },
-            "results": results,
-        }],
-    })
+    let rules: Vec<sarif::Rule> = rules::all().iter().map(Rule::for_sarif).collect();
+    let findings = |report: &Report| report.findings.iter().map(|f| f.for_sarif(&report.name)).collect::<Vec<_>>();
+    sarif::log(version, &rules, &reports.iter().flat_map(findings).collect::<Vec<_>>())
 }
 
-/// A path as a relative or absolute URI reference (RFC 3986): what is not unreserved or `/` is escaped.
-fn uri(path: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
-    path.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+impl Rule {
+    /// As a rule of SARIF.
+    pub fn for_sarif(&self) -> sarif::Rule {
+        sarif::Rule {
+            id: self.id.clone(),
+            title: self.title.clone(),
+            why: self.why.clone(),
+            help: format!("{} Source: {}.", self.cure, self.source.trim_end_matches('.')),
+            url: String::new(),
+        }
+    }
+}
+
+impl Finding {
+    /// As a finding of SARIF, in the archive of this name.
+    pub fn for_sarif(&self, archive: &str) -> sarif::Finding {
+        let place = sarif::Location {
+            file: archive.to_string(),
+            region: None,
+            inside: self.places.clone(),
+            message: String::new(),
+        };
+        sarif::Finding {
+            rule: self.rule.id.clone(),
+            severity: self.severity,
+            message: self.message.clone(),
+            place: Some(place),
+            related: Vec::new(),
+            fix: None,
+            properties: json!({ "evidence": self.evidence, "count": self.count }),
+        }
+    }
 }
 
 /// Findings as they come in.
@@ -226,11 +219,5 @@ mod tests {
         assert_eq!((whiteouts.count, whiteouts.places.len()), (1000, 5));
         assert_eq!(xattrs.len(), 20);
         assert_eq!(xattrs.iter().map(|f| f.count).sum::<usize>(), 1000);
-    }
-
-    #[test]
-    fn file_names_are_uris() {
-        assert_eq!(uri("out/my app#1.tar"), "out/my%20app%231.tar");
-        assert_eq!(uri("ä"), "%C3%A4");
     }
 }

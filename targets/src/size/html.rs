@@ -25,7 +25,7 @@ pub fn write_html(dest: &Path, name: &str, platform: &str, sizes: &Sizes) -> Res
     let write = || {
         let mut staged = Staged::new(dest)?;
         staged.file.write_all(html(name, platform, sizes).as_bytes())?;
-        staged.publish(false)
+        staged.publish(false, None).map(|(path, _)| path)
     };
     write().map(drop).map_err(Error::write(dest))
 }

@@ -139,6 +139,7 @@ impl<'a> Ask<'a> {
             spool: spool.path(),
             check: None,
             sync: false,
+            now: None,
         };
         let mut last = (0, 0);
         let summary = write(&image, request, &mut |done, total| {

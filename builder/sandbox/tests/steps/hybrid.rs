@@ -136,6 +136,6 @@ fn a_twin_is_as_the_program_would_be() {
     output(&step(&image, &native, "reverse lines"));
     assert_eq!(image.changes(), Vec::<String>::new());
     // and nobody can write there
-    let text = run("echo x >/dev/.routerpack/root/bin/tac 2>/dev/null || echo refused; reverse lines");
+    let text = run("(echo x >/dev/.routerpack/root/bin/tac) 2>/dev/null || echo refused; reverse lines");
     assert_eq!(text, "refused\n2\n1");
 }

@@ -19,7 +19,7 @@ impl Image {
     pub fn busybox() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path().join("base");
-        for name in ["bin", "etc", "root", "tmp"] {
+        for name in ["bin", "dev", "etc", "proc", "root", "sys", "tmp"] {
             fs::create_dir_all(base.join(name)).unwrap();
         }
         fs::copy("/bin/busybox", base.join("bin/busybox"))

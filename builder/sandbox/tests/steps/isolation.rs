@@ -30,7 +30,9 @@ fn the_machine_is_out_of_sight() {
     assert!(matches!(roots[..], [one] if one.contains(" - overlay ")), "{mounts}");
     // Only the step's own processes, in its own session.
     assert_eq!(output(&image.sh("cd /proc; echo [0-9]*")), "1 2\n");
-    assert_eq!(output(&image.sh("echo x > /dev/null; cat /dev/null; echo $(ls /dev | wc -l)")), "15\n");
+    // /dev/core only where the kernel has what it links to
+    let devices = if std::path::Path::new("/proc/kcore").exists() { "15\n" } else { "14\n" };
+    assert_eq!(output(&image.sh("echo x > /dev/null; cat /dev/null; echo $(ls /dev | wc -l)")), devices);
     for refused in ["touch /etc/hosts", "touch /sys/x", "echo 0 > /proc/sys/kernel/randomize_va_space", "rm /etc/hosts"]
     {
         assert!(!run(&image.sh(refused)).unwrap().0.success(), "{refused}");

@@ -26,6 +26,11 @@ const OLDEST: (u32, u32) = (2, 31);
 /// What the program may say, in bytes; the list of a large repository's branches has some megabytes.
 const MAX_OUTPUT: u64 = 64 << 20;
 
+/// Runs the program, and ends it and all that it started when standard input does: that is when this process has ended,
+/// however that came about. It is the shell's group that is ended, see [`Git::run`].
+const GUARDED: &str = "exec 3<&0; \"$@\" </dev/null 3<&- & git=$!; { read _ <&3; kill -KILL 0; } >/dev/null 2>&1 & \
+    guard=$!; exec 3<&-; wait $git; status=$?; kill -KILL $guard; exit $status";
+
 /// How often it is looked whether the caller still wants it.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -53,7 +58,7 @@ impl<'a> Git<'a> {
     pub fn new(config: &'a Config, remote: &'a Remote, stop: &'a dyn Fn() -> bool) -> Result<Self> {
         let git = Self { config, remote, stop, place: None };
         let unfit = |reason: String| GitError::Program { url: remote.shown(), reason };
-        let output = git.command().arg("version").output().map_err(|e| {
+        let output = git.command("git").arg("version").output().map_err(|e| {
             unfit(match e.kind() {
                 std::io::ErrorKind::NotFound => "it is not installed".into(),
                 _ => e.to_string(),
@@ -77,8 +82,8 @@ impl<'a> Git<'a> {
         self.place.as_ref().map(|p| p.repository.join("config").to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new("git");
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
         command.env_clear().stdin(Stdio::null()).current_dir("/");
         command.env("PATH", &self.config.programs);
         for (name, value) in [
@@ -101,6 +106,8 @@ impl<'a> Git<'a> {
             ("maintenance.auto".into(), "false".into()),
             ("init.defaultBranch".into(), "master".into()),
             ("fetch.recurseSubmodules".into(), "false".into()),
+            ("http.lowSpeedLimit".into(), "1".into()),
+            ("http.lowSpeedTime".into(), self.config.read_timeout.as_secs().max(1).to_string()),
         ];
         if let Some(header) = &self.remote.authorization {
             let key = format!("http.{}.extraHeader", scope(&self.remote.url));
@@ -136,17 +143,18 @@ impl<'a> Git<'a> {
 
     /// Runs it; gives what it wrote to its standard output. `deed` is for the message: `can't {deed}`.
     pub fn run(&self, deed: &'static str, args: &[&str]) -> Result<String> {
-        let mut command = self.command();
+        let mut command = self.command("sh");
+        command.args(["-c", GUARDED, "sh", "git"]);
         if let Some(place) = &self.place {
             command.arg("--git-dir").arg(&place.repository).arg("--work-tree").arg(&place.tree);
             command.current_dir(&place.tree);
         }
-        command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // A group of its own, so that what it starts (ssh, git-remote-https) can be ended with it.
         command.process_group(0);
         let fail = |e| Error::file("git", "run")(e);
         let mut child = command.spawn().map_err(fail)?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (_open, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (tell, told) = mpsc::channel();
         let ended = std::thread::scope(|scope| {
             let out = scope.spawn(|| bounded(stdout));
@@ -306,7 +314,7 @@ mod tests {
             Remote { authorization: Some("basic aHVudGVyMg".into()), ..Remote::new("https://u:hunter2@h/r.git") };
         let config = Config::new("/nonexistent");
         let git = Git { config: &config, remote: &remote, stop: &|| false, place: None };
-        let command = git.command();
+        let command = git.command("git");
         assert!(command.get_args().next().is_none());
         let error = git.failed("fetch it", "fatal: unable to access 'https://u:hunter2@h/r.git': 403").to_string();
         assert!(!error.contains("hunter2") && error.contains("GIT_AUTH_TOKEN"), "{error}");

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use routerpack_graph::Platform;
 
-use super::super::ast::{Dockerfile, Stage};
-use super::super::expand::{Environment, Expander, Expansion};
+use super::super::ast::{Dockerfile, Stage, Word};
+use super::super::expand::{self, Environment, Expander, Expansion};
 use super::super::lower::golang::quoted;
 use super::super::lower::reference::Reference;
 use super::super::lower::variables::Variables;
@@ -20,7 +20,7 @@ pub(in crate::dockerfile) fn defaults(lint: &mut Lint, file: &Dockerfile, defaul
         if !is_reference(&expansion.text) {
             let base = &stage.from.image;
             let detail = format!("Default value for ARG {base} results in empty or invalid base image name");
-            lint.add(INVALID_DEFAULT_ARG_IN_FROM, &Place::of(&stage.instruction), detail);
+            lint.add(INVALID_DEFAULT_ARG_IN_FROM, &Place::of(&stage.instruction).at(base.span), detail);
         }
     }
 }
@@ -53,13 +53,13 @@ fn stage_variables(
     let expander = Expander::new(file.escape);
     let place = Place::of(&stage.instruction);
     let base = expander.expand(&stage.from.image.text, globals).ok()?;
-    undeclared(lint, &place, &base, known);
+    undeclared(lint, &place, (&stage.from.image, &base), known);
     if base.text.is_empty() {
         return None;
     }
     let Some(written) = &stage.from.platform else { return Some(()) };
     let platform = expander.expand(&written.text, globals).ok()?;
-    undeclared(lint, &place, &platform, known);
+    undeclared(lint, &place, (written, &platform), known);
     let only = |name: &str| platform.matched.len() == 1 && platform.matched.contains(name);
     if only("TARGETPLATFORM")
         && platform.unmatched.is_empty()
@@ -67,7 +67,7 @@ fn stage_variables(
     {
         let detail =
             format!("Setting platform to predefined {written} in FROM is redundant as this is the default behavior");
-        lint.add(REDUNDANT_TARGET_PLATFORM, &place, detail);
+        lint.add(REDUNDANT_TARGET_PLATFORM, &place.at(written.span), detail);
     }
     let any = Platform::new("linux", "amd64", "");
     let parsed = Platform::parse(&platform.text, &any).ok().filter(|_| !platform.text.is_empty())?;
@@ -75,16 +75,17 @@ fn stage_variables(
     let named = name.contains(parsed.os.as_str()) || name.contains(parsed.architecture.as_str());
     if platform.matched.is_empty() && platform.unmatched.is_empty() && !named {
         let detail = format!("FROM --platform flag should not use constant value {}", quoted(&platform.text));
-        lint.add(FROM_PLATFORM_FLAG_CONST_DISALLOWED, &place, detail);
+        lint.add(FROM_PLATFORM_FLAG_CONST_DISALLOWED, &place.at(written.span), detail);
     }
     Some(())
 }
 
-fn undeclared(lint: &mut Lint, place: &Place, used: &Expansion, known: &BTreeSet<&str>) {
+fn undeclared(lint: &mut Lint, place: &Place, (word, used): (&Word, &Expansion), known: &BTreeSet<&str>) {
     for name in used.unmatched.iter().filter(|name| !known.contains(name.as_str())) {
         let near = lint.suggestion(name, known.iter().copied());
         let near = near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
-        lint.add(UNDEFINED_ARG_IN_FROM, place, format!("FROM argument '{name}' is not declared{near}"));
+        let at = expand::reference(&word.text, name).map_or(word.span, |range| word.part(range));
+        lint.add(UNDEFINED_ARG_IN_FROM, &place.at(at), format!("FROM argument '{name}' is not declared{near}"));
     }
 }
 

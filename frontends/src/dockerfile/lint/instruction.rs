@@ -1,6 +1,5 @@
 //! Rules about single instructions, in the environment that they see.
 
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -23,18 +22,15 @@ fn word(words: &str) -> Regex {
 /// Arguments that only the scanner of BuildKit's own attestations looks at; they are never in the environment.
 const NOT_IN_ENVIRONMENT: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
 
-/// Variables that a word asks for and that are unset: `declared` are ARGs without a value, `known` all names to
-/// choose a near one from.
+/// A variable that a word asks for and that is unset; `known` are all names to choose a near one from.
 pub(in crate::dockerfile) fn undefined<'k>(
     lint: &mut Lint,
     place: &Place,
-    unset: &BTreeSet<String>,
-    declared: impl Fn(&str) -> bool,
-    known: impl Iterator<Item = &'k str> + Clone,
+    name: &str,
+    known: impl Iterator<Item = &'k str>,
 ) {
-    for name in unset.iter().filter(|name| !declared(name) && !NOT_IN_ENVIRONMENT.contains(&name.as_str())) {
-        let near = lint.suggestion(name, known.clone()).map(|near| format!(" (did you mean ${near}?)"));
-        let near = near.unwrap_or_default();
+    if !NOT_IN_ENVIRONMENT.contains(&name) {
+        let near = lint.suggestion(name, known).map(|near| format!(" (did you mean ${near}?)")).unwrap_or_default();
         lint.add(UNDEFINED_VAR, place, format!("Usage of undefined variable '${name}'{near}"));
     }
 }

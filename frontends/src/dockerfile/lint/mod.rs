@@ -56,6 +56,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The same instruction, some bytes of it underlined.
+    pub(super) fn at(&self, span: Span) -> Self {
+        Self { span, ..self.clone() }
+    }
+
     pub(super) fn of(statement: &Statement) -> Self {
         Self { span: statement.span, lines: statement.lines, own: statement.check_options() }
     }

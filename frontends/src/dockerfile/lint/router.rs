@@ -11,6 +11,7 @@ use routerpack_graph::{ImageConfig, Platform};
 use super::super::ast::Instruction;
 use super::super::instruction::Command;
 use super::super::lower::reference::Reference;
+use super::super::span::Span;
 use super::rules::*;
 use super::{Lint, Place};
 
@@ -96,6 +97,12 @@ pub(in crate::dockerfile) fn target(lint: &mut Lint, target: &Target<'_>) {
 }
 
 fn metadata(lint: &mut Lint, place: &Place, instruction: &Instruction) {
+    let words = match &instruction.command {
+        Command::Volume(words) | Command::Expose(words) => words.iter().map(|word| word.span).reduce(Span::to),
+        _ => None,
+    };
+    // A trigger's words are in another file.
+    let place = &words.filter(|_| place.span == instruction.span).map_or_else(|| place.clone(), |span| place.at(span));
     match &instruction.command {
         Command::Volume(paths) => {
             let paths: Vec<&str> = paths.iter().map(|path| path.as_str()).collect();

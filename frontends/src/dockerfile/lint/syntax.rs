@@ -14,6 +14,7 @@ pub(super) fn statements(lint: &mut Lint, source: &str, end: usize) {
     let sound = || read.statements.iter().filter(|statement| statement.span.end <= end);
     for statement in sound().filter(|statement| statement.empty_continuation.is_some()) {
         let mut place = Place::of(statement);
+        place.span = statement.empty_continuation.unwrap_or(place.span);
         // BuildKit shows the instruction's last line, whichever is the empty one.
         place.lines.start = statement.heredocs.first().map_or(place.lines.end, |heredoc| heredoc.lines.start - 1);
         place.lines.end = place.lines.start;
@@ -31,7 +32,7 @@ pub(super) fn statements(lint: &mut Lint, source: &str, end: usize) {
             }
             "MAINTAINER" => {
                 let detail = "Maintainer instruction is deprecated in favor of using label";
-                lint.add(MAINTAINER_DEPRECATED, &Place::of(statement), detail.into());
+                lint.add(MAINTAINER_DEPRECATED, &Place::of(statement).at(statement.keyword.span), detail.into());
             }
             _ => {}
         }
@@ -43,7 +44,7 @@ fn from(lint: &mut Lint, statement: &Statement) {
     let Arguments::List(words) = &statement.arguments else { return };
     let [_, keyword, name] = &words[..] else { return };
     if name.text != name.text.to_lowercase() {
-        lint.add(STAGE_NAME_CASING, &place, format!("Stage name '{name}' should be lowercase"));
+        lint.add(STAGE_NAME_CASING, &place.at(name.span), format!("Stage name '{name}' should be lowercase"));
     }
     let (from, written) = (&statement.keyword.text, &keyword.text);
     // Of a FROM in mixed case the rule about all keywords speaks.
@@ -53,7 +54,11 @@ fn from(lint: &mut Lint, statement: &Statement) {
         _ => true,
     };
     if !matches {
-        lint.add(FROM_AS_CASING, &place, format!("'{written}' and '{from}' keywords' casing do not match"));
+        lint.add(
+            FROM_AS_CASING,
+            &place.at(keyword.span),
+            format!("'{written}' and '{from}' keywords' casing do not match"),
+        );
     }
     description(lint, statement, "FROM", &[&name.text.to_lowercase()]);
 }
@@ -68,14 +73,16 @@ fn description(lint: &mut Lint, statement: &Statement, keyword: &str, names: &[&
     }
     let name = if let [name] = names { name } else { "<arg_key>" };
     let detail = format!("Comment for {keyword} should follow the format: `# {name} <description>`");
-    lint.add(INVALID_DEFINITION_DESCRIPTION, &Place::of(statement), detail);
+    lint.add(INVALID_DEFINITION_DESCRIPTION, &Place::of(statement).at(comment.span), detail);
 }
 
 /// Rules that need all instructions of a file without errors.
 pub(super) fn stages(lint: &mut Lint, file: &Dockerfile) {
     let mut seen = HashSet::new();
     for stage in &file.stages {
-        let (Some(name), place) = (stage.name(), Place::of(&stage.instruction)) else { continue };
+        let Some(name) = stage.name() else { continue };
+        let place = Place::of(&stage.instruction);
+        let place = place.at(stage.from.name.as_ref().map_or(place.span, |word| word.span));
         if matches!(name, "context" | "scratch") {
             let detail = format!("Stage name should not use the same name as reserved stage {}", quoted(name));
             lint.add(RESERVED_STAGE_NAME, &place, detail);
@@ -95,7 +102,7 @@ pub(super) fn stages(lint: &mut Lint, file: &Dockerfile) {
     for instruction in all().filter(|instruction| !fits(instruction.keyword.as_str())) {
         let keyword = &instruction.keyword;
         let detail = format!("Command '{keyword}' should match the case of the command majority ({casing})");
-        lint.add(CONSISTENT_INSTRUCTION_CASING, &Place::of(instruction), detail);
+        lint.add(CONSISTENT_INSTRUCTION_CASING, &Place::of(instruction).at(keyword.span), detail);
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) fn resolve(
                 continue;
             }
             (None, Base::Image) => {
-                let reference = parse_reference(&stage.base_name, stage.span)?.to_string();
+                let reference = parse_reference(&stage.base_name, stage.base_span)?.to_string();
                 match names.find(&reference, platform) {
                     Some(name) => Question::Context(name, platform.clone()),
                     None => Question::Image(reference, platform.clone()),
@@ -77,6 +77,7 @@ pub(super) fn resolve(
         questions.entry(question).or_default().push(index);
     }
 
+    let mut faults = Vec::new();
     for ((question, stages), answer) in questions.iter().zip(ask(questions.keys(), resolver)) {
         let first = &plan.stages[stages[0]];
         let context = answer.map_err(|source| {
@@ -84,14 +85,19 @@ pub(super) fn resolve(
             let names = plan.stages.iter().map(|stage| stage.name.as_str());
             let names = names.filter(|known| !known.is_empty() && *known != name);
             let fault = Fault::Resolve { name: name.clone(), source };
-            LowerError::new(first.span, fault).suggest(&name, names)
-        })?;
-        for index in stages {
-            let resolution = settle(plan, *index, question, context.clone(), options)?;
-            known.insert(*index, resolution);
+            LowerError::new(first.base_span, fault).suggest(&name, names)
+        });
+        match context {
+            Err(fault) => faults.push(fault),
+            Ok(context) => {
+                for index in stages {
+                    let resolution = settle(plan, *index, question, context.clone(), options)?;
+                    known.insert(*index, resolution);
+                }
+            }
         }
     }
-    Ok(())
+    LowerError::all(faults)
 }
 
 /// Asks all questions, a few at a time; answers in the questions' order.
@@ -140,7 +146,7 @@ fn settle(
     };
     let parse = |config: &[u8]| {
         ImageConfig::from_json(config)
-            .map_err(|source| LowerError::new(stage.span, Fault::Config { name: stage.base_name.clone(), source }))
+            .map_err(|source| LowerError::new(stage.base_span, Fault::Config { name: stage.base_name.clone(), source }))
     };
     if matches!(&context, Context::Image(image) if image.reference == SCRATCH) {
         context = Context::Empty;

@@ -79,7 +79,12 @@ pub(super) fn pinned(reference: &str, digest: Option<&routerpack_graph::Digest>)
 
 /// Reads a reference, or says at which place it is wrong.
 pub(super) fn parse_reference(name: &str, span: Span) -> Result<Reference, LowerError> {
-    Reference::parse(name)
-        .map(Reference::or_latest)
-        .map_err(|reason| LowerError::new(span, Fault::Reference { name: name.into(), reason }))
+    Reference::parse(name).map(Reference::or_latest).map_err(|reason| {
+        let error = LowerError::new(span, Fault::Reference { name: name.into(), reason });
+        let error = error.help("an image's name is [HOST/]NAME[:TAG][@sha256:…], in lower case");
+        let (path, tag) = name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((name, ""));
+        let lower = if tag.is_empty() { path.to_lowercase() } else { format!("{}:{tag}", path.to_lowercase()) };
+        let valid = (lower != name && Reference::parse(&lower).is_ok()).then_some(lower.as_str());
+        error.suggest(name, valid)
+    })
 }

@@ -12,6 +12,7 @@ use super::super::ast::Word;
 use super::super::expand::{Expander, Quotes};
 use super::super::instruction::{Add, Copy, Transfer};
 use super::super::lint::instruction as rules;
+use super::super::span::Span;
 use super::error::{Fault, LowerError};
 use super::git::{GitReference, percent_decoded};
 use super::pass::{Current, Walk};
@@ -41,6 +42,7 @@ struct Expanded {
     /// ADD: `--keep-git-dir`, `--checksum`, `--unpack`.
     keep_git_dir: Option<bool>,
     checksum: String,
+    checksum_span: Option<Span>,
     unpack: Option<bool>,
 }
 
@@ -65,14 +67,14 @@ impl Walk<'_> {
                 Some(done) => From { output: done.root.clone(), owner: self.pass.owner(index), ignores: false },
                 None => {
                     let fault = Fault::CopyFromLater { from: written.text.clone(), stage: current.label.clone() };
-                    return Err(LowerError::new(step.span, fault).help("move that stage before this one"));
+                    return Err(LowerError::new(step.source_span(index), fault).help("move that stage before this one"));
                 }
             },
             _ => self.main(),
         };
         let mut expanded = self.transfer(state, step, &copy.transfer, "COPY")?;
         expanded.parents = copy.parents;
-        self.put(state, current, step, expanded, from)
+        self.put(state, current, (step, &copy.transfer), expanded, from)
     }
 
     pub(super) fn add(
@@ -86,10 +88,13 @@ impl Walk<'_> {
         expanded.keep_git_dir = add.keep_git_dir;
         expanded.unpack = add.unpack;
         if let Some(checksum) = &add.checksum {
-            expanded.checksum = self.expand(state, step, &checksum.text)?;
+            expanded.checksum = self.expand(state, step, checksum)?;
+            let at = step.within(checksum.span);
+            expanded.checksum_span = Some(at);
+            check_checksum(&expanded).map_err(|(fault, help)| LowerError::new(at, fault).help(help))?;
         }
         let from = self.main();
-        self.put(state, current, step, expanded, from)
+        self.put(state, current, (step, &add.transfer), expanded, from)
     }
 
     /// The main context.
@@ -104,7 +109,7 @@ impl Walk<'_> {
         transfer: &Transfer,
         keyword: &'static str,
     ) -> Result<Expanded, LowerError> {
-        let expand = |word: &Word| self.expand(state, step, &word.text);
+        let expand = |word: &Word| self.expand(state, step, word);
         let all = |words: &[Word]| words.iter().map(expand).collect::<Result<Vec<_>, _>>();
         let optional = |word: &Option<Word>| word.as_ref().map(expand).transpose().map(Option::unwrap_or_default);
         // Documents keep their quotes, and escape with a backslash whatever the file does.
@@ -113,7 +118,7 @@ impl Walk<'_> {
             let content = heredoc.chomped();
             let content = match heredoc.expand {
                 false => content,
-                true => self.expand_by(raw, state, step, &content)?.text,
+                true => self.expand_by(raw, state, step, &Word::new(&content, heredoc.span))?.text,
             };
             Ok((heredoc.name.clone(), content))
         });
@@ -129,6 +134,7 @@ impl Walk<'_> {
             parents: false,
             keep_git_dir: None,
             checksum: String::new(),
+            checksum_span: None,
             unpack: None,
         })
     }
@@ -137,11 +143,10 @@ impl Walk<'_> {
         &mut self,
         state: &mut State,
         current: &mut Current,
-        step: &Step,
+        (step, transfer): (&Step, &Transfer),
         copy: Expanded,
         from: From,
     ) -> Result<(), LowerError> {
-        let fail = |fault| LowerError::new(step.span, fault);
         let destination = path::destination(&state.dir, &copy.destination);
         let mut common = CopyOptions {
             owner: (!copy.chown.is_empty()).then(|| FileOwner::parse(&copy.chown)),
@@ -151,9 +156,11 @@ impl Walk<'_> {
             ..CopyOptions::default()
         };
         if !copy.chmod.is_empty() {
-            (common.mode, common.mode_str) = chmod(&copy.chmod).map_err(fail)?;
+            (common.mode, common.mode_str) = chmod(&copy.chmod).map_err(|fault| {
+                let at = transfer.chmod.as_ref().map_or(step.span, |word| step.within(word.span));
+                LowerError::new(at, fault).help("write octal digits such as 0755, or clauses such as u=rwX,go=rX")
+            })?;
         }
-        check_checksum(&copy).map_err(fail)?;
 
         let text = self.display(step, &step.instruction.original, &state.env, false)?;
         let title = current.titles.next(&text, step.onbuild, &state.platform, &state.env);
@@ -162,7 +169,12 @@ impl Walk<'_> {
             let dest = destination.clone();
             actions.push(Action::Copy { from: Place::Input(from), src, dest, options: Box::new(options) });
         };
-        for source in &copy.sources {
+        for (source, word) in copy.sources.iter().zip(&transfer.sources) {
+            let fail = |(fault, help): (Fault, String)| {
+                let of_checksum = matches!(fault, Fault::Checksum { .. } | Fault::ChecksumMismatch(..));
+                let at = copy.checksum_span.filter(|_| of_checksum).unwrap_or_else(|| step.within(word.span));
+                LowerError::new(at, fault).help(help)
+            };
             let named = Constraints::default().named(&title).located(self.pass.location(&step.lines));
             match remote(source, copy.keyword == "ADD", copy.keep_git_dir, &copy.checksum).map_err(fail)? {
                 Some(Remote::Git(git, checksum)) => {
@@ -177,7 +189,9 @@ impl Walk<'_> {
                 None => {
                     if from.ignores && self.pass.resolver.is_ignored(&path::clean(source)) {
                         let verb = if copy.keyword == "ADD" { "Add" } else { "Copy" };
-                        self.lint(step, |lint, place| rules::ignored(lint, place, verb, &path::clean(source)));
+                        self.lint(step, word.span, |lint, place| {
+                            rules::ignored(lint, place, verb, &path::clean(source))
+                        });
                     }
                     self.used.add(from.owner, source);
                     let (src, include, required) = match copy.parents {
@@ -236,25 +250,29 @@ pub(super) enum Remote {
     Http(Http),
 }
 
-/// `None`: the source is a path.
+/// `None`: the source is a path. Faults come with what to do.
 pub(super) fn remote(
     source: &str,
     is_add: bool,
     keep_git_dir: Option<bool>,
     checksum: &str,
-) -> Result<Option<Remote>, Fault> {
+) -> Result<Option<Remote>, (Fault, String)> {
     if let Some(parsed) = GitReference::parse(source, keep_git_dir.is_some()) {
-        let git = parsed.map_err(|reason| Fault::Git { written: source.into(), reason })?;
+        let git = parsed.map_err(|reason| {
+            let help = "write REPOSITORY[#REF[:DIRECTORY]], or the query ?ref=…&subdir=…&checksum=…";
+            (Fault::Git { written: source.into(), reason }, help.into())
+        })?;
         if !is_add {
-            return Err(Fault::RemoteCopy("git ref"));
+            return Err((Fault::RemoteCopy("git ref"), "use ADD".into()));
         }
         if let (Some(flag), Some(query)) = (keep_git_dir, git.keep_git_dir)
             && flag != query
         {
-            return Err(Fault::KeepGitDir);
+            return Err((Fault::KeepGitDir, "say it once: with --keep-git-dir, or in the query".into()));
         }
         if !checksum.is_empty() && !git.checksum.is_empty() && checksum != git.checksum {
-            return Err(Fault::ChecksumMismatch(checksum.into(), git.checksum));
+            let help = "say it once: with --checksum, or in the query".into();
+            return Err((Fault::ChecksumMismatch(checksum.into(), git.checksum), help));
         }
         let checksum = [git.checksum.as_str(), checksum].into_iter().find(|sum| !sum.is_empty()).map(str::to_string);
         return Ok(Some(Remote::Git(git, checksum)));
@@ -263,11 +281,13 @@ pub(super) fn remote(
         return Ok(None);
     }
     if !is_add {
-        return Err(Fault::RemoteCopy("URL"));
+        return Err((Fault::RemoteCopy("URL"), "use ADD".into()));
     }
     let checksum = match checksum {
         "" => None,
-        written => Some(Digest::parse(written).map_err(|source| Fault::Checksum { written: written.into(), source })?),
+        written => Some(Digest::parse(written).map_err(|source| {
+            (Fault::Checksum { written: written.into(), source }, "write sha256: and 64 hex digits".to_string())
+        })?),
     };
     // The name that the file has below the destination: the last part of the URL's path, decoded.
     let rest = source.split_once("://").map_or(source, |(_, rest)| rest);
@@ -284,14 +304,14 @@ fn is_url(source: &str) -> bool {
     source.starts_with("http://") || source.starts_with("https://")
 }
 
-fn check_checksum(copy: &Expanded) -> Result<(), Fault> {
+fn check_checksum(copy: &Expanded) -> Result<(), (Fault, &'static str)> {
     if copy.checksum.is_empty() {
         return Ok(());
     }
     match &copy.sources[..] {
         [source] if is_url(source) || GitReference::parse(source, copy.keep_git_dir.is_some()).is_some() => Ok(()),
-        [_] => Err(Fault::ChecksumOfLocal),
-        _ => Err(Fault::ChecksumFor("multiple sources")),
+        [_] => Err((Fault::ChecksumOfLocal, "remove --checksum: files of the context need none")),
+        _ => Err((Fault::ChecksumFor("multiple sources"), "write one ADD for each source")),
     }
 }
 

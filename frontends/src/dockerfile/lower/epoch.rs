@@ -154,7 +154,7 @@ impl Search<'_> {
         let checksum = add.checksum.as_ref().map(|word| self.expand(word, env)).transpose()?.unwrap_or_default();
         let found = remote(&text, true, add.keep_git_dir, &checksum);
         let on = Constraints::on(&self.options.build_platform);
-        Ok(match found.map_err(|fault| LowerError::new(source.span, fault))? {
+        Ok(match found.map_err(|(fault, help)| LowerError::new(source.span, fault).help(help))? {
             Some(Remote::Git(git, checksum)) => Ok(git.source(false, checksum).output(&on)),
             Some(Remote::Http(http)) => Ok(http.output(&on)),
             None => Err("source must be a single HTTP(S) or Git ADD"),
@@ -163,7 +163,7 @@ impl Search<'_> {
 
     fn expand(&self, word: &Word, env: &Variables) -> Result<String, LowerError> {
         let expansion = Expander::new(self.file.escape).expand(&word.text, env);
-        expansion.map(|e| e.text).map_err(|error| LowerError::new(word.span, Fault::Expand(error)))
+        expansion.map(|e| e.text).map_err(|error| LowerError::expand(word, error))
     }
 }
 

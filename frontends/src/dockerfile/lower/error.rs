@@ -4,10 +4,15 @@ use routerpack_graph::exec::InvalidExec;
 use routerpack_graph::file::InvalidFileOp;
 use routerpack_graph::platform::InvalidPlatform;
 
+use super::super::ast::Word;
 use super::super::diagnostic::{Diagnostic, nearest};
-use super::super::expand::ExpandError;
+use super::super::expand::{self, ExpandError};
 use super::super::span::Span;
 use super::resolver::ResolveError;
+use super::variables::Variables;
+
+/// So many faults of one file are reported; the file is not looked at any further.
+pub(super) const MAX_FAULTS: usize = 100;
 
 /// A fault and the bytes of the Dockerfile that it is about. Faults in the triggers of a base image are
 /// about its FROM.
@@ -18,15 +23,45 @@ pub struct LowerError {
     pub span: Span,
     /// What is wrong.
     #[source]
-    pub fault: Fault,
+    pub fault: Box<Fault>,
     /// What to do.
     pub help: Option<String>,
+    /// What would be right in place of the underlined bytes, where that is known.
+    pub replacement: Option<String>,
+    /// What else is wrong, in the file's order.
+    pub others: Vec<LowerError>,
 }
 
 impl LowerError {
     /// A fault at a place.
     pub fn new(span: Span, fault: Fault) -> Self {
-        Self { span, fault, help: None }
+        Self { span, fault: Box::new(fault), help: None, replacement: None, others: Vec::new() }
+    }
+
+    /// A word that can't be expanded.
+    pub(super) fn expand(word: &Word, error: ExpandError) -> Self {
+        let help = error.fault.help();
+        Self::new(word.part(error.range.clone()), Fault::Expand(error)).help(help)
+    }
+
+    /// Whether the rest of the file is not worth its cost.
+    pub(super) fn is_final(&self) -> bool {
+        use expand::Fault::{Depth, Size, Work};
+        match &*self.fault {
+            Fault::TooLarge => true,
+            Fault::Expand(error) => matches!(error.fault, Depth | Size | Work),
+            _ => false,
+        }
+    }
+
+    /// Several at once; nothing, if there are none.
+    pub(super) fn all(mut errors: Vec<Self>) -> Result<(), Self> {
+        errors.sort_by_key(|error| error.span.start);
+        let mut errors = errors.into_iter();
+        match errors.next() {
+            None => Ok(()),
+            Some(first) => Err(Self { others: errors.collect(), ..first }),
+        }
     }
 
     /// With what to do.
@@ -38,15 +73,36 @@ impl LowerError {
     /// With "did you mean", when one of the candidates is near.
     pub(super) fn suggest<'c>(self, written: &str, candidates: impl IntoIterator<Item = &'c str>) -> Self {
         match nearest(written, candidates) {
-            Some(candidate) => self.help(format!("did you mean {candidate}?")),
+            Some(candidate) => {
+                let same = self.span.end - self.span.start == written.len();
+                let replacement = same.then(|| candidate.to_owned());
+                Self { replacement, ..self.help(format!("did you mean {candidate}?")) }
+            }
             None => self,
         }
     }
 
-    /// In the form that is drawn with the source's excerpt.
+    /// With the variable that may have been meant by a word that is one.
+    pub(super) fn suggest_variable(self, word: &Word, known: &Variables) -> Self {
+        let name = word.text.trim_matches(['$', '{', '}']);
+        match nearest(name, known.names()) {
+            Some(near) => {
+                let meant = word.text.replace(name, near);
+                Self { replacement: Some(meant.clone()), ..self.help(format!("did you mean {meant}?")) }
+            }
+            None => self,
+        }
+    }
+
+    /// This one and the others, in the form that is drawn with the source's excerpt.
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        std::iter::once(self.diagnostic()).chain(self.others.iter().map(Self::diagnostic)).collect()
+    }
+
+    /// This one alone.
     pub fn diagnostic(&self) -> Diagnostic {
         let mut diagnostic = Diagnostic::error(self.span, self.fault.to_string());
-        let mut cause = std::error::Error::source(&self.fault);
+        let mut cause = std::error::Error::source(&*self.fault);
         let mut reasons = Vec::new();
         while let Some(error) = cause {
             reasons.push(error.to_string());
@@ -55,10 +111,7 @@ impl LowerError {
         if !reasons.is_empty() {
             diagnostic = diagnostic.because(reasons.join(": "));
         }
-        match &self.help {
-            Some(help) => diagnostic.help(help.clone()),
-            None => diagnostic,
-        }
+        Diagnostic { help: self.help.clone(), replacement: self.replacement.clone(), ..diagnostic }
     }
 }
 
@@ -122,6 +175,8 @@ pub enum Fault {
     Port(String),
     #[error("invalid signal: {0}")]
     Signal(String),
+    #[error("too many errors: the file is not looked at any further")]
+    TooMany,
     #[error("lint violation found for rules: {0}")]
     Lint(String),
     #[error("VOLUME specified can not be an empty string")]

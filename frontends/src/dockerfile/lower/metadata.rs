@@ -17,16 +17,16 @@ use super::{expose, golang, path, signal};
 impl Walk<'_> {
     /// Any instruction but RUN, COPY, ADD and WORKDIR.
     pub(super) fn metadata(&self, state: &mut State, current: &mut Current, step: &Step) -> Result<(), LowerError> {
-        let expand = |state: &State, word: &Word| self.expand(state, step, &word.text);
+        let expand = |state: &State, word: &Word| self.expand(state, step, word);
         let keyword = step.instruction.keyword.as_str();
         let text = match &step.instruction.command {
             Command::Env(pairs) => {
-                let legacy = pairs.first().is_some_and(|pair| pair.legacy);
-                let pairs = self.pairs(state, step, pairs)?;
-                for (name, value) in &pairs {
-                    self.lint(step, |lint, place| {
-                        if legacy {
-                            rules::legacy(lint, place, keyword);
+                let written = pairs;
+                let pairs = self.pairs(state, step, written)?;
+                for ((name, value), written) in pairs.iter().zip(written) {
+                    self.lint(step, written.key.span, |lint, place| {
+                        if written.legacy {
+                            rules::legacy(lint, &step.place_at(written.key.span.to(written.value.span)), keyword);
                         }
                         rules::secret(lint, place, "ENV", name);
                     });
@@ -36,8 +36,9 @@ impl Walk<'_> {
                 history("ENV", &pairs)
             }
             Command::Label(pairs) => {
-                if pairs.first().is_some_and(|pair| pair.legacy) {
-                    self.lint(step, |lint, place| rules::legacy(lint, place, keyword));
+                if let Some(pair) = pairs.first().filter(|pair| pair.legacy) {
+                    let at = pair.key.span.to(pair.value.span);
+                    self.lint(step, at, |lint, place| rules::legacy(lint, place, keyword));
                 }
                 let pairs = self.pairs(state, step, pairs)?;
                 state.image.config.labels.extend(pairs.iter().cloned());
@@ -67,12 +68,14 @@ impl Walk<'_> {
             Command::Expose(words) => {
                 let mut ports = Vec::new();
                 for word in words {
-                    let words = self.meter.expand(self.pass.expander(), &word.text, &state.env, step.span)?.words;
+                    let expansion = self.meter.expand(self.pass.expander(), word, &state.env);
+                    let words = expansion.map_err(|error| step.own(error))?.words;
                     for written in words {
-                        self.lint(step, |lint, place| rules::port(lint, place, &written));
+                        self.lint(step, word.span, |lint, place| rules::port(lint, place, &written));
                         let parsed = expose::ports(&written);
-                        let error = |reason| LowerError::new(step.span, Fault::Port(reason));
-                        ports.extend(parsed.map_err(error)?);
+                        let error = |reason| LowerError::new(step.within(word.span), Fault::Port(reason));
+                        let help = "write a port from 1 to 65535 or a range, and tcp, udp or sctp: 8080, 8000-8010/udp";
+                        ports.extend(parsed.map_err(|reason| error(reason).help(help))?);
                     }
                 }
                 state.image.config.exposed_ports.extend(ports.iter().map(|port| (port.clone(), Empty {})));
@@ -86,8 +89,9 @@ impl Walk<'_> {
             }
             Command::Volume(words) => {
                 let volumes: Vec<String> = words.iter().map(|word| expand(state, word)).collect::<Result<_, _>>()?;
-                if volumes.iter().any(String::is_empty) {
-                    return Err(LowerError::new(step.span, Fault::BlankVolume));
+                if let Some(blank) = volumes.iter().position(String::is_empty) {
+                    let error = LowerError::new(step.within(words[blank].span), Fault::BlankVolume);
+                    return Err(error.help("write an absolute path, or give the variable a value"));
                 }
                 state.image.config.volumes.extend(volumes.iter().map(|volume| (volume.clone(), Empty {})));
                 format!("VOLUME {}", golang::plain_list(&volumes))
@@ -95,8 +99,10 @@ impl Walk<'_> {
             Command::Stopsignal(word) => {
                 let written = expand(state, word)?;
                 if !signal::is_known(&written) {
-                    let error = LowerError::new(step.span, Fault::Signal(written));
-                    return Err(error.help("give a number or a name such as SIGTERM"));
+                    let error = LowerError::new(step.within(word.span), Fault::Signal(written.clone()));
+                    let error = error.help("give a number or a name such as SIGTERM");
+                    let names: Vec<String> = signal::names().collect();
+                    return Err(error.suggest(&written, names.iter().map(String::as_str)));
                 }
                 state.image.config.stop_signal.clone_from(&written);
                 format!("STOPSIGNAL {written}")
@@ -108,7 +114,7 @@ impl Walk<'_> {
                 text
             }
             Command::Healthcheck(check) => {
-                self.lint(step, |lint, place| current.once.see(lint, place, keyword));
+                self.lint(step, step.span, |lint, place| current.once.see(lint, place, keyword));
                 let check = healthcheck(check);
                 let text = format!("HEALTHCHECK {}", golang::healthcheck(&check));
                 state.image.config.healthcheck = Some(check);
@@ -138,10 +144,10 @@ impl Walk<'_> {
         step: &Step,
         word: &Word,
     ) -> Result<(), LowerError> {
-        let wanted = self.expand(state, step, &word.text)?;
+        let wanted = self.expand(state, step, word)?;
         let first = !std::mem::replace(&mut state.has_workdir, true);
         if first && !wanted.starts_with('/') {
-            self.lint(step, |lint, place| rules::relative_workdir(lint, place, &wanted));
+            self.lint(step, word.span, |lint, place| rules::relative_workdir(lint, place, &wanted));
         }
         let dir = path::workdir(&state.image.config.working_dir, &wanted);
         state.image.config.working_dir.clone_from(&dir);
@@ -170,17 +176,20 @@ impl Walk<'_> {
     /// Lint of CMD and ENTRYPOINT.
     fn command(&self, state: &State, current: &mut Current, step: &Step, command: &CommandLine) {
         let keyword = step.instruction.keyword.as_str();
-        self.lint(step, |lint, place| {
+        self.lint(step, step.span, |lint, place| {
             current.once.see(lint, place, keyword);
-            if command.shell && state.image.config.shell.is_empty() {
-                rules::shell_form(lint, place, keyword);
+            if let ([first, ..], [.., last]) = (&command.arguments[..], &command.arguments[..])
+                && command.shell
+                && state.image.config.shell.is_empty()
+            {
+                rules::shell_form(lint, &step.place_at(first.span.to(last.span)), keyword);
             }
         });
     }
 
     /// Expands all pairs in the environment before the instruction.
     fn pairs(&self, state: &State, step: &Step, pairs: &[KeyValue]) -> Result<Vec<(String, String)>, LowerError> {
-        let expand = |word: &Word| self.expand(state, step, &word.text);
+        let expand = |word: &Word| self.expand(state, step, word);
         pairs.iter().map(|pair| Ok((expand(&pair.key)?, expand(&pair.value)?))).collect()
     }
 
@@ -196,12 +205,12 @@ impl Walk<'_> {
     ) -> Result<String, LowerError> {
         let mut args = Vec::with_capacity(definitions.len());
         for definition in definitions {
-            let name = self.expand(state, step, &definition.name.text)?;
-            self.lint(step, |lint, place| rules::secret(lint, place, "ARG", &name));
+            let name = self.expand(state, step, &definition.name)?;
+            self.lint(step, definition.name.span, |lint, place| rules::secret(lint, place, "ARG", &name));
             let build_arg = self.pass.options.build_args.get(&name);
             let value = match (build_arg, &definition.value) {
                 (Some(value), _) => Some(value.clone()),
-                (None, Some(word)) => Some(self.expand(state, step, &word.text)?),
+                (None, Some(word)) => Some(self.expand(state, step, word)?),
                 (None, None) => self.pass.globals.get(&name).map(str::to_string),
             };
             let global = build_arg.is_none() && definition.value.is_none() && value.is_some();

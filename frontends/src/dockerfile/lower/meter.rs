@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 
+use super::super::ast::Word;
 use super::super::expand::{Environment, Expander, Expansion};
 use super::super::span::Span;
 use super::error::{Fault, LowerError};
@@ -29,16 +30,15 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Expands a word of the instruction at `span`.
+    /// Expands a word.
     pub(super) fn expand(
         &self,
         expander: Expander,
-        word: &str,
+        word: &Word,
         env: &(impl Environment + ?Sized),
-        span: Span,
     ) -> Result<Expansion, LowerError> {
-        let expansion = expander.expand(word, env).map_err(|error| LowerError::new(span, Fault::Expand(error)))?;
-        self.spend(expansion.work, span)?;
+        let expansion = expander.expand(&word.text, env).map_err(|error| LowerError::expand(word, error))?;
+        self.spend(expansion.work, word.span)?;
         Ok(expansion)
     }
 

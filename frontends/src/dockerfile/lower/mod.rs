@@ -33,13 +33,14 @@ mod state;
 pub(super) mod variables;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use routerpack_graph::{Definition, ImageConfig, Platform, SourceMap};
 
 use super::ast::Dockerfile;
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, nearest};
+use super::instruction::Command;
 use super::lint::{Lint, Place, from, router};
 pub use error::{Fault, LowerError};
 pub use git::git_source;
@@ -71,6 +72,9 @@ pub struct Lowered {
     pub stages: Vec<String>,
     /// What isn't right, but builds.
     pub warnings: Vec<Diagnostic>,
+    /// Build arguments that no ARG of the file or of a base's triggers names, each with a name that may have been
+    /// meant. Those that mean something of their own are none: proxies, `BUILDKIT_…`, `SOURCE_DATE_EPOCH`.
+    pub unused_args: Vec<(String, Option<String>)>,
 }
 
 /// Lowers a file. `source` is the text that it was parsed from. The same input gives the same bytes.
@@ -113,6 +117,7 @@ pub fn lower_and_lint(
         epoch: *epoch,
         stages: stages.collect(),
         warnings: file.warnings.clone(),
+        unused_args: unused_args(&settled, options),
     })
 }
 
@@ -221,7 +226,7 @@ impl Job<'_> {
             if let (true, Some(found)) = (resolution.is_image(), resolution.image.platform()) {
                 let (name, wanted) = (&stage.base_name, &resolution.platform);
                 // No comment above FROM says anything of this rule: BuildKit asks the file's choice alone.
-                let place = Place { own: None, ..stage.place.clone() };
+                let place = Place { own: None, ..stage.place.at(stage.base_span) };
                 from::found(&mut notes.lint.borrow_mut(), &place, name, wanted, &found);
             }
         }
@@ -262,6 +267,22 @@ impl Job<'_> {
             None => Ok((state, paths)),
         }
     }
+}
+
+fn unused_args(settled: &Settled, options: &Options) -> Vec<(String, Option<String>)> {
+    let Settled { plan, globals, .. } = settled;
+    let definitions =
+        plan.stages.iter().flat_map(|stage| &stage.steps).flat_map(|step| match &step.instruction.command {
+            Command::Arg(definitions) => definitions.as_slice(),
+            _ => &[],
+        });
+    let declared = settled.defined.keys().map(String::as_str);
+    let known: BTreeSet<&str> = definitions.map(|d| d.name.as_str()).chain(declared).chain(globals.names()).collect();
+    let has_meaning = |name: &str| {
+        name.starts_with("BUILDKIT_") || name == "SOURCE_DATE_EPOCH" || name.to_ascii_lowercase().ends_with("_proxy")
+    };
+    let unused = options.build_args.keys().filter(|name| !known.contains(name.as_str()) && !has_meaning(name));
+    unused.map(|name| (name.clone(), nearest(name, known.iter().copied()).map(str::to_string))).collect()
 }
 
 /// Labels and platform that were asked for.

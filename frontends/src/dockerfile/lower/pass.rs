@@ -7,15 +7,15 @@ use std::sync::Arc;
 use routerpack_graph::source::Image;
 use routerpack_graph::{Constraints, ImageConfig, Output, SourceLocation, SourceMap, pb};
 
-use super::super::ast::Dockerfile;
-use super::super::expand::{Environment, Expander, Expansion, Quotes};
+use super::super::ast::{Dockerfile, Word};
+use super::super::expand::{self, Environment, Expander, Expansion, Quotes};
 use super::super::instruction::Command;
 use super::super::lint::instruction::{self as rules, Once};
 use super::super::lint::{Lint, Place, router};
 use super::super::span::{LineRange, Span};
 use super::bases::Resolutions;
 use super::contexts;
-use super::error::{Fault, LowerError};
+use super::error::{Fault, LowerError, MAX_FAULTS};
 use super::meter::Meter;
 use super::options::{DEFAULT_PATH, Options};
 use super::outline::Captured;
@@ -64,6 +64,8 @@ pub(super) struct Walk<'a> {
     /// The main context.
     pub context: Option<Output>,
     pub meter: Meter,
+    /// What is wrong so far.
+    faults: Vec<LowerError>,
 }
 
 /// The stage that is being lowered, besides its [`State`].
@@ -86,6 +88,7 @@ impl Pass<'_> {
             used: Paths::default(),
             context: self.context(),
             meter: Meter::default(),
+            faults: Vec::new(),
         };
         let needed = (0..self.reachable.len()).filter(|index| self.reachable[*index]);
         // What isn't a stage of its own has no needs, and others need it.
@@ -101,6 +104,7 @@ impl Pass<'_> {
             let state = walk.stage(index)?;
             walk.done.insert(index, state);
         }
+        LowerError::all(std::mem::take(&mut walk.faults))?;
         let target = self.plan.target;
         walk.used.add(self.owner(target), "/");
         let used = std::mem::take(&mut walk.used);
@@ -264,7 +268,20 @@ impl Walk<'_> {
         let ignore_cache = pass.options.ignores_cache(&stage.name);
         let mut current = Current { index, label, titles, ignore_cache, has_cmd: false, once: Once::default() };
         for step in &stage.steps {
-            self.step(&mut state, &mut current, step)?;
+            let Err(fault) = self.step(&mut state, &mut current, step) else { continue };
+            if fault.is_final() {
+                return Err(fault);
+            }
+            let at = fault.span;
+            self.faults.push(fault);
+            if self.faults.len() == MAX_FAULTS {
+                self.faults.push(LowerError::new(at, Fault::TooMany).help("mend the first ones and try again"));
+                LowerError::all(std::mem::take(&mut self.faults))?;
+            }
+            // Without its variable, what follows would be called wrong for no reason.
+            if matches!(step.instruction.command, Command::Env(_) | Command::Arg(_)) {
+                break;
+            }
         }
         Ok(state)
     }
@@ -284,8 +301,8 @@ impl Walk<'_> {
     }
 
     /// A word with its variables and without its quotes.
-    pub(super) fn expand(&self, state: &State, step: &Step, text: &str) -> Result<String, LowerError> {
-        Ok(self.expand_by(self.pass.expander(), state, step, text)?.text)
+    pub(super) fn expand(&self, state: &State, step: &Step, word: &Word) -> Result<String, LowerError> {
+        Ok(self.expand_by(self.pass.expander(), state, step, word)?.text)
     }
 
     /// The same by other rules.
@@ -294,26 +311,28 @@ impl Walk<'_> {
         expander: Expander,
         state: &State,
         step: &Step,
-        text: &str,
+        word: &Word,
     ) -> Result<Expansion, LowerError> {
-        let expansion = self.meter.expand(expander, text, &state.env, step.span)?;
-        self.undefined(state, step, &expansion);
+        let expansion = self.meter.expand(expander, word, &state.env).map_err(|error| step.own(error))?;
+        self.undefined(state, step, word, &expansion);
         Ok(expansion)
     }
 
-    /// Lets lint look at a step; in the first walk only.
-    pub(super) fn lint(&self, step: &Step, rule: impl FnOnce(&mut Lint, &Place)) {
+    /// Lets lint look at some bytes of a step; in the first walk only.
+    pub(super) fn lint(&self, step: &Step, at: Span, rule: impl FnOnce(&mut Lint, &Place)) {
         if let Some(notes) = self.pass.notes {
-            rule(&mut notes.lint.borrow_mut(), &step.place);
+            rule(&mut notes.lint.borrow_mut(), &step.place_at(at));
         }
     }
 
     /// Lets lint look at the variables that a word asks for.
-    pub(super) fn undefined(&self, state: &State, step: &Step, expansion: &Expansion) {
-        if !expansion.unmatched.is_empty() {
-            let declared = |name: &str| state.declared.contains(name);
-            let unset = &expansion.unmatched;
-            self.lint(step, |lint, place| rules::undefined(lint, place, unset, declared, state.env.names()));
+    pub(super) fn undefined(&self, state: &State, step: &Step, word: &Word, expansion: &Expansion) {
+        for name in &expansion.unmatched {
+            if state.declared.contains(name) {
+                continue;
+            }
+            let at = expand::reference(&word.text, name).map_or(word.span, |range| word.part(range));
+            self.lint(step, at, |lint, place| rules::undefined(lint, place, name, state.env.names()));
         }
     }
 

@@ -12,10 +12,25 @@ use super::super::lint::Place;
 use super::super::parser::parse_trigger;
 use super::super::span::{LineRange, Span};
 use super::contexts::ContextNames;
-use super::error::{Fault, LowerError};
+use super::error::{Fault, LowerError, MAX_FAULTS};
 use super::meter::Meter;
 use super::options::Options;
 use super::variables::Variables;
+
+/// Platforms that somebody may mean.
+const PLATFORMS: [&str; 11] = [
+    "arm64",
+    "amd64",
+    "linux/amd64",
+    "linux/arm64",
+    "linux/arm/v7",
+    "linux/arm/v6",
+    "linux/arm/v5",
+    "linux/386",
+    "linux/riscv64",
+    "linux/ppc64le",
+    "linux/s390x",
+];
 
 /// The base of nothing.
 pub(super) const SCRATCH: &str = "scratch";
@@ -46,6 +61,8 @@ pub(super) struct Stage {
     /// FROM as written; nothing for an image that is copied from.
     pub original: String,
     pub span: Span,
+    /// The word that names the base.
+    pub base_span: Span,
     pub lines: Vec<LineRange>,
     /// A named context takes this stage's place.
     pub replaced_by: Option<String>,
@@ -83,6 +100,38 @@ pub(super) struct Step {
     pub place: Place,
 }
 
+impl Step {
+    /// Where lint's findings about some bytes of it are.
+    pub(super) fn place_at(&self, at: Span) -> Place {
+        self.place.at(self.within(at))
+    }
+
+    /// Where some bytes of the instruction are; those of a trigger are in another file.
+    pub(super) fn within(&self, span: Span) -> Span {
+        if self.onbuild { self.span } else { span }
+    }
+
+    /// The bytes that name one of the stages that it takes from.
+    pub(super) fn source_span(&self, source: usize) -> Span {
+        let words = match &self.instruction.command {
+            Command::Copy(copy) => copy.from.as_slice(),
+            Command::Run(run) => &run.mounts,
+            _ => &[],
+        };
+        let Some(word) = self.sources.iter().position(|s| *s == Some(source)).and_then(|n| words.get(n)) else {
+            return self.span;
+        };
+        let fields = csv::fields(&word.text).unwrap_or_default();
+        let from = fields.iter().rfind(|field| field.pair().0.eq_ignore_ascii_case("from"));
+        self.within(from.map_or(word.span, |field| word.part(field.value())))
+    }
+
+    /// A fault about some bytes of it.
+    pub(super) fn own(&self, fault: LowerError) -> LowerError {
+        LowerError { span: self.within(fault.span), ..fault }
+    }
+}
+
 impl Plan {
     /// Expands the FROMs, and finds who needs whom.
     pub(super) fn new(
@@ -100,23 +149,37 @@ impl Plan {
             implicit: HashMap::new(),
             owners: Vec::new(),
         };
+        let mut faults = Vec::new();
         for stage in &file.stages {
-            let stage = plan.stage(stage, file.escape, options, names, globals, meter)?;
-            if !stage.name.is_empty() {
-                plan.names.insert(stage.name.to_ascii_lowercase(), plan.stages.len());
+            match plan.stage(stage, file.escape, options, names, globals, meter) {
+                Ok(stage) => {
+                    if !stage.name.is_empty() {
+                        plan.names.insert(stage.name.to_ascii_lowercase(), plan.stages.len());
+                    }
+                    plan.stages.push(stage);
+                }
+                Err(fault) if faults.len() < MAX_FAULTS && !fault.is_final() => faults.push(fault),
+                Err(fault) => {
+                    faults.push(fault);
+                    break;
+                }
             }
-            plan.stages.push(stage);
         }
+        LowerError::all(std::mem::take(&mut faults))?;
         plan.target = match &options.target {
             None => plan.declared - 1,
             Some(target) => plan.find_target(target)?,
         };
         for (index, stage) in file.stages.iter().enumerate() {
             for instruction in &stage.commands {
-                let step = plan.step(instruction.clone(), None)?;
-                plan.stages[index].steps.push(step);
+                match plan.step(instruction.clone(), None) {
+                    Ok(step) => plan.stages[index].steps.push(step),
+                    Err(fault) if faults.len() < MAX_FAULTS => faults.push(fault),
+                    Err(_) => break,
+                }
             }
         }
+        LowerError::all(faults)?;
         plan.check_cycles()?;
         Ok(plan)
     }
@@ -132,25 +195,31 @@ impl Plan {
     ) -> Result<Stage, LowerError> {
         let (from, instruction) = (&stage.from, &stage.instruction);
         let expand = |word: &Word| {
-            let expansion = meter.expand(Expander::new(escape), &word.text, globals, word.span)?;
+            let expansion = meter.expand(Expander::new(escape), word, globals)?;
             meter.hold(expansion.text.len(), word.span)?;
             Ok(expansion.text)
         };
         let base_name = expand(&from.image)?;
         if base_name.is_empty() {
             let error = LowerError::new(from.image.span, Fault::BlankBase(from.image.text.clone()));
-            return Err(error.help("give the ARG a default before the first FROM, or a value with --build-arg"));
+            let error = error.help("give the ARG a default before the first FROM, or a value with --build-arg");
+            return Err(error.suggest_variable(&from.image, globals));
         }
         let platform = match &from.platform {
             None => None,
             Some(word) => {
                 let written = expand(word)?;
                 if written.is_empty() {
-                    return Err(LowerError::new(word.span, Fault::BlankPlatform(word.text.clone()))
-                        .suggest(word.text.trim_matches(['$', '{', '}']), globals.names()));
+                    let error = LowerError::new(word.span, Fault::BlankPlatform(word.text.clone()));
+                    let error = error.help("give the ARG a default before the first FROM, or leave --platform out");
+                    return Err(error.suggest_variable(word, globals));
                 }
                 let parsed = Platform::parse(&written, &options.build_platform);
-                Some(parsed.map_err(|source| LowerError::new(word.span, Fault::Platform { written, source }))?)
+                Some(parsed.map_err(|source| {
+                    let error = LowerError::new(word.span, Fault::Platform { written: written.clone(), source });
+                    let error = error.help("write OS/ARCH[/VARIANT], such as linux/arm64 or linux/arm/v7");
+                    error.suggest(&written, PLATFORMS)
+                })?)
             }
         };
         let name = stage.name().unwrap_or_default().to_string();
@@ -168,6 +237,7 @@ impl Plan {
             platform,
             original: instruction.original.clone(),
             span: instruction.span,
+            base_span: from.image.span,
             lines: instruction.line_ranges(),
             steps: Vec::new(),
             place: Place::of(instruction),
@@ -201,13 +271,13 @@ impl Plan {
     fn step(&mut self, instruction: Instruction, base: Option<(Span, &[LineRange])>) -> Result<Step, LowerError> {
         let span = base.map_or(instruction.span, |(span, _)| span);
         let lines = base.map_or_else(|| instruction.line_ranges(), |(_, lines)| lines.to_vec());
-        let at = |word: &Word| if base.is_some() { span } else { word.span };
+        let at = |of: Span| if base.is_some() { span } else { of };
         let sources = match &instruction.command {
             Command::Copy(copy) => match &copy.from {
-                Some(from) => vec![Some(self.copy_source(&from.text, at(from))?)],
+                Some(from) => vec![Some(self.copy_source(&from.text, at(from.span))?)],
                 None => Vec::new(),
             },
-            Command::Run(run) => run.mounts.iter().map(|word| self.mount_source(&word.text, at(word))).collect(),
+            Command::Run(run) => run.mounts.iter().map(|word| self.mount_source(word, at)).collect(),
             _ => Vec::new(),
         };
         // A trigger's own comments belong to another file.
@@ -228,17 +298,16 @@ impl Plan {
     }
 
     /// The stage that a mount is of. Only `from` and `type` matter here, and `from` has no variables.
-    fn mount_source(&mut self, value: &str, span: Span) -> Option<usize> {
-        let fields = csv::fields(value).unwrap_or_default();
-        let value = |key: &str| {
-            let named = |field: &&String| field.split_once('=').is_some_and(|(k, _)| k.eq_ignore_ascii_case(key));
-            fields.iter().rfind(named).map(|field| field[key.len() + 1..].to_string())
-        };
+    fn mount_source(&mut self, word: &Word, at: impl Fn(Span) -> Span) -> Option<usize> {
+        let fields = csv::fields(&word.text).unwrap_or_default();
+        let field = |key: &str| fields.iter().rfind(|field| field.pair().0.eq_ignore_ascii_case(key));
+        let value = |key: &str| field(key).and_then(|field| field.pair().1);
         let from = value("from").filter(|from| !from.is_empty())?;
         if value("type").is_some_and(|kind| kind.eq_ignore_ascii_case("tmpfs")) {
             return None;
         }
-        Some(self.by_name(&from).unwrap_or_else(|| self.implicit(&from, span)))
+        let span = at(word.part(field("from")?.value()));
+        Some(self.by_name(from).unwrap_or_else(|| self.implicit(from, span)))
     }
 
     fn implicit(&mut self, name: &str, span: Span) -> usize {
@@ -253,6 +322,7 @@ impl Plan {
             platform: None,
             original: String::new(),
             span,
+            base_span: span,
             lines: Vec::new(),
             replaced_by: None,
             steps: Vec::new(),
@@ -278,7 +348,7 @@ impl Plan {
         if std::mem::replace(&mut self.stages[index].triggered, true) || triggers.is_empty() {
             return Ok(false);
         }
-        let (span, lines) = (self.stages[index].span, self.stages[index].lines.clone());
+        let (span, lines) = (self.stages[index].base_span, self.stages[index].lines.clone());
         let mut steps = Vec::new();
         for trigger in triggers {
             // Many stages may each have the many triggers of one.
@@ -375,7 +445,7 @@ impl Plan {
     fn cycle(&self, index: usize, need: usize) -> LowerError {
         let stage = &self.stages[index];
         let closes = |step: &&Step| step.sources.contains(&Some(need));
-        let span = stage.steps.iter().find(closes).map_or(stage.span, |step| step.span);
+        let span = stage.steps.iter().find(closes).map_or(stage.base_span, |step| step.source_span(need));
         let label = |index: usize| match self.label(index) {
             label if label.is_empty() => index.to_string(),
             label => label,

@@ -9,6 +9,8 @@ use routerpack_graph::exec::{
 use routerpack_graph::file::{Action, FileOp, Id, Owner as FileOwner};
 use routerpack_graph::{Constraints, Output, pb};
 
+use super::super::ast::Word;
+use super::super::diagnostic::Diagnostic;
 use super::super::expand::Environment;
 use super::super::heredoc::redirection;
 use super::super::instruction::{self, Run};
@@ -33,7 +35,8 @@ impl Walk<'_> {
         run: &Run,
     ) -> Result<(), LowerError> {
         if !run.devices.is_empty() {
-            return Err(LowerError::new(step.span, Fault::Device).help("remove --device"));
+            let at = run.device_span.map_or(step.span, |span| step.within(span));
+            return Err(LowerError::new(at, Fault::Device).help("remove --device"));
         }
         let options = self.pass.options;
         // A command may read any file of what it starts from.
@@ -70,19 +73,20 @@ impl Walk<'_> {
             let mount = Mount::parse(&word.text, |text| {
                 let expansion = self.pass.expander().expand(text, &state.env)?;
                 work += expansion.work;
-                self.undefined(state, step, &expansion);
+                self.undefined(state, step, word, &expansion);
                 Ok(expansion.text)
             });
             let mount = mount.map_err(|error| {
-                let help = error.suggestion().map(|near| format!("did you mean {near}?"));
-                LowerError { help, ..LowerError::new(step.span, Fault::Mount(error.to_string())) }
+                let Diagnostic { span, message, help, replacement, .. } = error.diagnostic(word);
+                let error = LowerError::new(step.within(span), Fault::Mount(message));
+                LowerError { help, replacement, ..error }
             })?;
             self.meter.spend(work, step.span)?;
             if let (MountKind::Secret, Some(name)) = (mount.kind, &mount.env) {
                 shown.to_mut().set(name, "****");
             }
             let source = step.sources.get(index).copied().flatten();
-            self.mount(&mut exec, state, step, mount, source)?;
+            self.mount(&mut exec, state, step, mount, (word, source))?;
         }
         self.capture_mounts(current, step, &exec);
         if options.shm_size > 0 {
@@ -149,22 +153,24 @@ impl Walk<'_> {
         Ok(Script { words: vec![path::clean(&format!("{SCRIPTS}{}", first.name))], mount: Some(mount), summary })
     }
 
-    /// Adds one mount to a command. `source` is the stage that it is of.
+    /// Adds one mount to a command, with the word that asks for it and the stage that it is of.
     fn mount(
         &mut self,
         exec: &mut Exec,
         state: &State,
         step: &Step,
         mount: Mount,
-        source: Option<usize>,
+        (word, source): (&Word, Option<usize>),
     ) -> Result<(), LowerError> {
-        let fail = |text: String| LowerError::new(step.span, Fault::Mount(text));
+        let fail = |text: String| LowerError::new(step.within(word.span), Fault::Mount(text));
         match mount.kind {
             MountKind::Secret => {
                 exec.secrets.push(secret(mount));
                 return Ok(());
             }
-            MountKind::Ssh if !mount.source.is_empty() => return Err(fail("ssh does not support source".into())),
+            MountKind::Ssh if !mount.source.is_empty() => {
+                return Err(fail("ssh does not support source".into()).help("write id= in place of source="));
+            }
             MountKind::Ssh => {
                 exec.ssh.push(ssh(mount));
                 return Ok(());
@@ -184,7 +190,7 @@ impl Walk<'_> {
                 }
                 None => {
                     let fault = Fault::MountFromLater { from: mount.from, target: mount.target };
-                    return Err(LowerError::new(step.span, fault).help("move that stage before this one"));
+                    return Err(LowerError::new(step.source_span(index), fault).help("move that stage before this one"));
                 }
             },
             (MountKind::Bind, None) => {

@@ -6,6 +6,11 @@ const NAMES: [&str; 35] = [
     "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "UNUSED",
 ];
 
+/// The names with `SIG`, to choose a near one from.
+pub(super) fn names() -> impl Iterator<Item = String> {
+    NAMES.iter().map(|name| format!("SIG{name}"))
+}
+
 /// Whether a text is a signal: a number other than 0, or a name with or without `SIG`, in any case.
 pub(super) fn is_known(text: &str) -> bool {
     if let Ok(number) = text.parse::<i64>() {

@@ -115,7 +115,7 @@ pub(super) fn global(
         let value = match (build_args.get(name), &definition.value) {
             (Some(value), _) => Some(value.clone()),
             (None, Some(word)) => {
-                let expansion = meter.expand(expander, &word.text, &variables, instruction.span)?;
+                let expansion = meter.expand(expander, word, &variables)?;
                 global.uses = expansion.matched;
                 if global.uses.remove(name)
                     && let Some(former) = globals.get_mut(name)

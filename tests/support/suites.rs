@@ -1,9 +1,42 @@
-//! The suites' cases, read out of their tables.
+//! The cases of other builders' test suites, read out of their tables, and what it takes to build one.
+//!
+//! They are public reference data: `$ROUTERPACK_CONFORMANCE_DATA`, else `../shared/data` beside the workspace.
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
+
+/// The images that the cases begin with.
+pub const IMAGES: [&str; 24] = [
+    "alpine",
+    "alpine:3.8",
+    "alpine:3.9",
+    "alpine@sha256:5ce5f501c457015c4b91f91a15ac69157d9b06f1a75cf9107bf2b62e0843983a",
+    "busybox",
+    "busybox:latest@sha256:b26cd013274a657b86e706210ddd5cc1f82f50155791199d29b9e86e935ce135",
+    "busybox@sha256:1bd6df27274fef1dd36eb529d0f4c8033f61c675d6b04213dd913f902f7cafb5",
+    "debian",
+    "debian:10.13",
+    "debian:10.2",
+    "debian:12",
+    "debian:bullseye-slim",
+    "fedora",
+    "google/cloud-sdk:256.0.0-alpine",
+    "mirror.gcr.io/alpine",
+    "mirror.gcr.io/busybox",
+    "phusion/baseimage:0.11",
+    "quay.io/fedora/python-311",
+    "quay.io/libpod/busybox",
+    "quay.io/libpod/centos:7",
+    "quay.io/libpod/testimage:20241011",
+    "ubuntu",
+    "ubuntu:18.04",
+    "ubuntu@sha256:04d48df82c938587820d7b6006f5071dbbffceb7ca01d2814f81857c631d44df",
+];
 
 /// One Dockerfile to build.
 pub struct Case {
@@ -17,6 +50,47 @@ pub struct Case {
     pub arguments: Vec<String>,
     /// What must come of it.
     pub expected: Expected,
+}
+
+impl Case {
+    /// Lays the case out in the directory `place`, which is made: its Dockerfile, and its context if that is to be made.
+    /// Returns the Dockerfile and the context.
+    pub fn lay_out(&self, place: &Path) -> (PathBuf, PathBuf) {
+        fs::create_dir(place).unwrap();
+        let dockerfile = place.join("Dockerfile");
+        fs::write(&dockerfile, &self.dockerfile).unwrap();
+        match &self.context {
+            Context::Directory(directory) if directory.is_dir() => (dockerfile, directory.clone()),
+            Context::Directory(_) => (dockerfile, directory(place.join("context"))),
+            Context::Made(entries) => {
+                let context = made(directory(place.join("context")), entries);
+                (context.join("Dockerfile"), context)
+            }
+        }
+    }
+
+    /// The build argument by which no case sees the cache mounts of another test.
+    pub fn cache_namespace(&self) -> String {
+        let test = self.id.split('#').next().unwrap_or_default();
+        format!("--build-arg=BUILDKIT_CACHE_MOUNT_NS={test}")
+    }
+}
+
+/// Does something to every case, `workers` at a time, and collects what is not in order.
+pub fn each(cases: &[Case], workers: usize, problem: impl Fn(&Case) -> Option<String> + Sync) -> Vec<String> {
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // not while the list is locked: then one case would wait for another
+                    let problem = problem(case);
+                    found.lock().unwrap().extend(problem);
+                }
+            });
+        }
+    });
+    found.into_inner().unwrap()
 }
 
 /// A build context.
@@ -176,4 +250,26 @@ fn expected(after: &[Value]) -> Expected {
         }
     }
     Expected::Success(files)
+}
+
+fn directory(path: PathBuf) -> PathBuf {
+    fs::create_dir(&path).unwrap();
+    path
+}
+
+fn made(root: PathBuf, entries: &[(String, String, String, u32)]) -> PathBuf {
+    for (kind, name, what, mode) in entries {
+        let path = root.join(name);
+        match kind.as_str() {
+            "CreateFile" => fs::write(&path, what).unwrap(),
+            "CreateDir" => fs::create_dir_all(&path).unwrap(),
+            "Symlink" => symlink(what, &path).unwrap(),
+            "CreateSocket" => drop(std::os::unix::net::UnixListener::bind(&path).unwrap()),
+            other => panic!("{other} is new"),
+        }
+        if kind.starts_with("CreateF") || kind.starts_with("CreateD") {
+            fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).unwrap();
+        }
+    }
+    root
 }

@@ -1,0 +1,3 @@
+FROM scratch
+COPY capable /
+COPY --chown=5 capable /chowned

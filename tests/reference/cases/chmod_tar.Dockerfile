@@ -1,0 +1,2 @@
+FROM scratch
+ADD --chmod=700 tars/plain.tar /x/

@@ -1,0 +1,3 @@
+FROM busybox
+COPY etc/ /etc/
+COPY --link --chown=app a.txt /x/

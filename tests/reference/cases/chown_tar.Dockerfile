@@ -1,0 +1,3 @@
+FROM busybox
+COPY etc/ /etc/
+ADD --chown=app tars/plain.tar /tar/

@@ -1,0 +1,4 @@
+FROM busybox
+RUN ln -s /no/where /dang
+COPY a.txt /dang/
+COPY b.txt /dang/sub/

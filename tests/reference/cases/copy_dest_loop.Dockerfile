@@ -1,0 +1,3 @@
+FROM busybox
+RUN ln -s /loop /loop
+COPY a.txt /loop/

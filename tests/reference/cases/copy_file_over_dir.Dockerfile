@@ -1,0 +1,3 @@
+FROM scratch
+COPY dir /a.txt
+COPY a.txt /

@@ -1,0 +1,4 @@
+FROM scratch
+COPY l* /x/
+COPY dir/l* /y/
+COPY d*k /z

@@ -1,0 +1,3 @@
+FROM scratch
+COPY dir/sub /dir/file
+COPY dir /dir

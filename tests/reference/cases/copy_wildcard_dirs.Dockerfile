@@ -1,0 +1,4 @@
+FROM scratch
+COPY d* /x/
+COPY t*e /y
+COPY */file /z/

@@ -1,0 +1,5 @@
+FROM busybox AS a
+ENTRYPOINT ["/entry"]
+CMD ["c"]
+FROM a
+ENTRYPOINT []

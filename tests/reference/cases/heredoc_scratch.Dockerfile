@@ -1,0 +1,4 @@
+FROM scratch
+COPY <<EOT file
+no base
+EOT

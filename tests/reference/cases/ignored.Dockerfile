@@ -1,0 +1,3 @@
+FROM scratch
+COPY ignored /ignored
+COPY .dockerignore c* /x/

@@ -1,0 +1,4 @@
+FROM busybox AS a
+MAINTAINER Some One <a@b.c>
+FROM a
+LABEL x=$nothing

@@ -1,0 +1,6 @@
+# arguments: --platform=linux/arm/v5
+FROM busybox
+ARG TARGETPLATFORM
+ARG TARGETVARIANT
+LABEL p=$TARGETPLATFORM v=$TARGETVARIANT
+COPY a.txt /

@@ -1,0 +1,2 @@
+FROM --platform=linux/arm/v7 busybox
+LABEL x=y

@@ -1,0 +1,3 @@
+# arguments: --platform=linux/arm/v7
+FROM scratch
+COPY a.txt /

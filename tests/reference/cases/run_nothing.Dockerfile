@@ -1,0 +1,5 @@
+FROM busybox
+RUN true
+RUN echo hi
+USER 1
+RUN true

@@ -1,0 +1,5 @@
+FROM scratch
+ENV A=1
+CMD ["x"]
+USER 5
+EXPOSE 1

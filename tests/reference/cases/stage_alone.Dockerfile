@@ -1,0 +1,3 @@
+FROM busybox AS a
+FROM a AS b
+FROM b

@@ -1,0 +1,5 @@
+# arguments: --build-arg=S=SIGQUIT
+FROM busybox
+ARG S
+STOPSIGNAL $S
+STOPSIGNAL 9

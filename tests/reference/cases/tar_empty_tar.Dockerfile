@@ -1,0 +1,2 @@
+FROM scratch
+ADD tars/empty.tar /x/

@@ -1,0 +1,3 @@
+FROM busybox
+RUN mkdir -p /x/top
+ADD tars/plain.tar /x/
