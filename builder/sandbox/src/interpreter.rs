@@ -147,14 +147,14 @@ fn calling(machine: u16, before: Before, rest: &[u8]) -> io::Result<Vec<u8>> {
         ]
         .concat(),
         EM_AARCH64 => [
-            0x9100_03e9,                              // mov x9, sp
-            0xd101_03ff,                              // sub sp, sp, #64
-            0xf900_03e0,                              // str x0, [sp]
-            0xaa09_03e0,                              // mov x0, x9
-            adr(1, data - 16),                        // adr x1, data
-            0x9400_0000 | (function as u32 - 20) / 4, // bl function
-            0xf940_03e0,                              // ldr x0, [sp]
-            0x9101_03ff,                              // add sp, sp, #64
+            0x9100_03e9,                                // mov x9, sp
+            0xd101_03ff,                                // sub sp, sp, #64
+            0xf900_03e0,                                // str x0, [sp]
+            0xaa09_03e0,                                // mov x0, x9
+            adr(1, data - 16),                          // adr x1, data
+            0x9400_0000 | ((function as u32 - 20) / 4), // bl function
+            0xf940_03e0,                                // ldr x0, [sp]
+            0x9101_03ff,                                // add sp, sp, #64
         ]
         .iter()
         .flat_map(|w: &u32| w.to_le_bytes())
