@@ -20,7 +20,9 @@ use routerpack_targets::profile::Profile;
 
 use crate::{
     agent,
-    args::{Allow, BuildArgs, BuildCommand, Cli, GraphArgs, GraphFormat, Network, OnFailure, ReportFormat},
+    args::{
+        Allow, BuildArgs, BuildCommand, Cli, EmulationMode, GraphArgs, GraphFormat, Network, OnFailure, ReportFormat,
+    },
     blame::Scene,
     call::{self, Call, Linting, Method},
     context::{self, Kinds, Opened, Opener, Source},
@@ -209,6 +211,7 @@ fn run(
         jobs: args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, |n| n.get()).max(2)),
         allow_host_network: args.network == Network::Host || args.allow.contains(&Allow::NetworkHost),
         allow_insecure: args.allow.contains(&Allow::SecurityInsecure),
+        hybrid: args.emulation == EmulationMode::Hybrid,
         on_failure: args.on_failure.map(|OnFailure::Shell| shell(progress.clone())),
         interrupt: watch.interrupt.clone(),
         ..Request::new(lowered.definition.clone())

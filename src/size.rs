@@ -7,10 +7,9 @@ use std::{
 };
 
 use routerpack_builder::events::Silent;
-use routerpack_rootfs::Tree;
+use routerpack_rootfs::{Tree, packages};
 use routerpack_targets::{
     check::{likely_free, peak},
-    packages,
     resource::Resource,
     size::{self as measuring, Hierarchy, NodeKind, Sizes},
 };

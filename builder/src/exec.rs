@@ -14,7 +14,7 @@ use std::{
 use routerpack_graph::{Platform, pb};
 use routerpack_rootfs::{Index, Tree, scan};
 use routerpack_sandbox as sandbox;
-use sandbox::{Emulation, Isolation, Mount, Network, Scratch, Security, Source, Step, Streams};
+use sandbox::{Emulation, Isolation, Mount, Network, Root, Scratch, Security, Source, Step, Streams, native::Native};
 
 use crate::{
     agent::LentAgent,
@@ -40,7 +40,10 @@ pub fn facts(executor: &Executor, op: &pb::Op) -> Result<String, Cause> {
     let how = match &emulation {
         Emulation::None => "native".to_string(),
         Emulation::Registered => "registered".to_string(),
-        Emulation::Private { target, .. } => format!("private {target:?}"),
+        Emulation::Private { target, .. } => {
+            let hybrid = if executor.hybrid.is_some() { "hybrid " } else { "" };
+            format!("{hybrid}private {target:?}")
+        }
     };
     Ok(format!("emulation={how}\nowners={}\n", executor.strata().can_chown()))
 }
@@ -104,6 +107,15 @@ pub fn run(
     let platform = platform_of(op, &executor.ground.host.platform);
     step.emulation = executor.ground.emulation(&platform)?;
     warn(executor, &step.emulation, &platform)?;
+    if let (Some(hybrid), Emulation::Private { .. }) = (&executor.hybrid, &step.emulation) {
+        let native = match step.root {
+            Root::Overlay { .. } => hybrid.native(&executor.ground, &input, &platform),
+            Root::Dir(_) => Err("steps run on copies of the root file system here".into()),
+        };
+        tell(executor, task, &platform, &native);
+        step.native = native.ok();
+        step.mounts.extend(step.native.as_ref().map(Native::mount));
+    }
     step.isolation = executor.ground.host.facts()?.isolation;
     step.readonly_root = root_mount.readonly;
     step.env = meta.env.clone();
@@ -174,6 +186,17 @@ pub fn run(
     let id = executor.strata().keep(&temp, index, name)?;
     let below = if copied { Vec::new() } else { input.parts().to_vec() };
     Ok(Rootfs::new(below.into_iter().chain([Part::Kept(id)]).collect()))
+}
+
+/// Says once for each base what hybrid emulation does, among what the step says.
+fn tell(executor: &Executor, task: &Task, platform: &Platform, native: &Result<Native, String>) {
+    let text = match native {
+        Ok(native) => format!("hybrid emulation: {} programs of {platform} run natively\n", native.twins.len()),
+        Err(why) => format!("hybrid emulation: all of {platform} runs through qemu, since {why}\n"),
+    };
+    if executor.told.lock().expect("no panic while holding it").insert(text.clone()) {
+        executor.ground.events.output(task, text.as_bytes());
+    }
 }
 
 /// Says once what is less than it should be on this machine.

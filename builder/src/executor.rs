@@ -1,7 +1,7 @@
 //! Does the work of the vertices: looks a result up, or makes it and records it.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, atomic::AtomicBool},
     time::Instant,
 };
@@ -18,6 +18,7 @@ use crate::{
     exec,
     ground::Ground,
     hashes::Hashes,
+    hybrid::Hybrid,
     keys::{self, InputKey},
     request::Request,
     rootfs::{Part, Rootfs, StratumId},
@@ -49,6 +50,10 @@ pub struct Executor<'a> {
     pub given: Mutex<Vec<Given>>,
     /// It was said what is less here than it should be.
     pub warned: AtomicBool,
+    /// The bases of native programs, with hybrid emulation.
+    pub hybrid: Option<Hybrid>,
+    /// What was said about hybrid emulation.
+    pub told: Mutex<BTreeSet<String>>,
     /// The time of the newest result used, in nanoseconds since 1970: the image's `created`.
     pub newest: Mutex<u64>,
 }

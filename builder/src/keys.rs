@@ -3,7 +3,7 @@
 //! | part | why |
 //! |---|---|
 //! | the op's bytes, its inputs' digests blanked | what is done; inputs count by content, see below |
-//! | facts of the executor (exec only): platform's emulation and CPU model, whether files can have owners | `uname -m`, `/proc/cpuinfo` and `chown` show them |
+//! | facts of the executor (exec only): platform's emulation, its mode and CPU model, whether files can have owners | `uname -m`, `/proc/cpuinfo` and `chown` show them |
 //! | an input's strata, by id | what is done to |
 //! | for a copy's source: the digest of the selected content | so an unrelated change reruns nothing |
 //!

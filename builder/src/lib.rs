@@ -20,6 +20,7 @@ pub mod filter;
 pub mod fsck;
 mod ground;
 mod hashes;
+mod hybrid;
 pub mod inventory;
 mod keys;
 pub mod prune;
@@ -44,7 +45,7 @@ use routerpack_graph::{Digest, pb};
 use routerpack_sources::{GitSource, HttpSource, Image, Registry};
 pub use strata::{Name, Strata};
 
-use crate::{events::Events, executor::Executor, ground::Ground, hashes::Hashes};
+use crate::{events::Events, executor::Executor, ground::Ground, hashes::Hashes, hybrid::Hybrid};
 
 /// Builds graphs on this machine.
 pub struct Builder {
@@ -140,6 +141,8 @@ impl Builder {
             lent,
             given: Mutex::default(),
             warned: AtomicBool::new(false),
+            hybrid: request.hybrid.then(Hybrid::default),
+            told: Mutex::default(),
             newest: Mutex::new(0),
         };
         let rootfs = solver::solve(&inputs, target.node, request.jobs, &executor);

@@ -36,6 +36,8 @@ pub struct Request {
     pub allow_host_network: bool,
     /// Steps may run with all privileges.
     pub allow_insecure: bool,
+    /// Steps for another platform run some programs natively, see [`crate::hybrid`].
+    pub hybrid: bool,
     /// Called in a failed step's place before it is cleared away.
     pub on_failure: Option<OnFailure>,
     /// Stops the build.
@@ -57,6 +59,7 @@ impl Request {
             jobs: 1,
             allow_host_network: false,
             allow_insecure: false,
+            hybrid: false,
             on_failure: None,
             interrupt: Arc::default(),
         }

@@ -16,6 +16,7 @@ use routerpack_sources::{PullPolicy, Reference};
 use crate::{
     error::Cause,
     executor::{Executor, platform_of},
+    hybrid::Origin,
     request::Local,
     rootfs::{Part, Rootfs, StratumId},
     strata::Name,
@@ -48,7 +49,12 @@ fn image(executor: &Executor, name: &str, platform: &Platform) -> Result<Rootfs,
     let reference = Reference::parse(name).map_err(routerpack_sources::Error::from)?;
     // The frontend has asked the registry already, if it was to be asked, and pinned the digest.
     let policy = if reference.digest().is_some() { PullPolicy::Missing } else { executor.request.pull };
-    Ok(executor.image(&executor.registry.image(&reference, platform, policy)?))
+    let image = executor.registry.image(&reference, platform, policy)?;
+    if let Some(hybrid) = &executor.hybrid {
+        let pinned = reference.with_digest(&image.root_digest);
+        hybrid.offer(&image, Origin::Registry(executor.registry.clone(), pinned));
+    }
+    Ok(executor.image(&image))
 }
 
 fn stored(executor: &Executor, name: &str, platform: &Platform) -> Result<Rootfs, Cause> {
@@ -59,7 +65,11 @@ fn stored(executor: &Executor, name: &str, platform: &Platform) -> Result<Rootfs
         .ok_or_else(|| Cause::Unsupported(format!("`oci-layout://{name}` has no digest")))?;
     let found = executor.request.stores.get(store);
     let found = found.ok_or_else(|| Cause::Unsupported(format!("no local store has the name `{store}`")))?;
-    Ok(executor.image(&found.image(None, Some(&digest), platform)?))
+    let image = found.image(None, Some(&digest), platform)?;
+    if let Some(hybrid) = &executor.hybrid {
+        hybrid.offer(&image, Origin::Store(found.clone(), image.digest.clone()));
+    }
+    Ok(executor.image(&image))
 }
 
 /// A file of the web: mode 0600 unless said otherwise, its time from the server (BuildKit, `source/http`).

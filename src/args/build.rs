@@ -22,6 +22,16 @@ What to do: METHOD[,format=json][,ignorestatus=true]
 `check` ends with 1 where it found warnings or an error, and with 0 where it found nothing or only advice for routers. \
 JSON is BuildKit's.";
 
+const EMULATION_HELP: &str = "\
+How programs of other platforms run in RUN steps:
+
+  qemu    all through qemu-user (the default)
+  hybrid  tools whose output depends on no machine (tar, gzip, sort, grep, cp, sh …) natively, all else through qemu
+
+`hybrid` takes the tools out of the base image's own sibling for this machine, in the same index and with the same package \
+versions, and only while nothing has changed them. The sibling is then mounted in /dev/.routerpack of RUN steps. With \
+--progress=plain the first step says what became of it.";
+
 const FORMAT_HELP: &str = "\
 In which form errors, warnings and findings come to standard output. Standard error tells them to people all the same.
 
@@ -84,6 +94,9 @@ pub struct BuildArgs {
     /// Network of RUN steps
     #[arg(long, value_enum, default_value = "default", value_name = "MODE")]
     pub network: Network,
+    /// How programs of other platforms run in RUN steps; long help tells more
+    #[arg(long, value_enum, default_value = "qemu", value_name = "MODE", long_help = EMULATION_HELP)]
+    pub emulation: EmulationMode,
     /// A further line of /etc/hosts in RUN steps
     #[arg(long, value_name = "HOST:IP")]
     pub add_host: Vec<String>,
@@ -197,6 +210,15 @@ pub enum Allow {
     /// RUN --security=insecure
     #[value(name = "security.insecure")]
     SecurityInsecure,
+}
+
+/// What `--emulation` names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EmulationMode {
+    /// Everything through qemu.
+    Qemu,
+    /// Some programs natively.
+    Hybrid,
 }
 
 /// What `--on-failure` names.

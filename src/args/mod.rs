@@ -16,7 +16,7 @@ use crate::{progress::Mode, slim::Slim};
 use check::CHECK_CODES;
 use image::SIZE_JSON;
 
-pub use build::{Allow, BuildArgs, BuildCommand, GraphArgs, GraphFormat, OnFailure};
+pub use build::{Allow, BuildArgs, BuildCommand, EmulationMode, GraphArgs, GraphFormat, OnFailure};
 pub use cache::{CacheAction, CacheArgs, CacheFormat, PruneArgs};
 pub use check::{CheckArgs, DevicesArgs, DiagnoseArgs, ExplainArgs, ReportFormat};
 pub use image::{

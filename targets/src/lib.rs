@@ -3,7 +3,7 @@
 //! [`write()`] is the one door: a [`Request`] names the [`Format`], a [`Summary`] says what came out.
 //! [`devices`] knows which router takes which platform; [`check`] judges an archive for a router by [`rules`] and
 //! [`profile`]; [`diagnose`] knows what a router's log means; [`sarif`] writes
-//! findings for code scanners; [`size`] tells where an image's bytes are, [`packages`] which
+//! findings for code scanners; [`size`] tells where an image's bytes are, [`routerpack_rootfs::packages`] which
 //! package they are of, and [`slim`] makes a rootfs smaller. This crate reads a rootfs through its index only, knows no
 //! Dockerfile, no cache and no network, prints nothing and reads no clock.
 //!
@@ -25,7 +25,6 @@ mod layer;
 pub mod local;
 mod oci_archive;
 mod output;
-pub mod packages;
 mod pass;
 pub mod profile;
 pub mod recipe;

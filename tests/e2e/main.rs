@@ -18,6 +18,7 @@ mod epoch;
 mod fallbacks;
 mod graph;
 mod hostile;
+mod hybrid;
 mod ignores;
 mod kill;
 mod lint;

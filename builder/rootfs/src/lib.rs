@@ -21,6 +21,7 @@ pub mod index;
 pub mod layer;
 mod made;
 pub mod merge;
+pub mod packages;
 pub mod path;
 mod place;
 pub mod resolve;

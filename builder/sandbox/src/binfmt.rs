@@ -3,14 +3,14 @@
 
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountAttrFlags;
 
 use crate::emulators::Target;
 use crate::error::{Doing, Error};
-use crate::interpreter;
+use crate::interpreter::{Before, Qemu};
 use crate::mount;
 
 /// An empty one.
@@ -20,16 +20,33 @@ pub fn mount() -> Result<OwnedFd, Error> {
         .map_err(|e| e.with_hint("this takes Linux 6.7 or newer; with an older one, register qemu on the host: `sudo apt-get install qemu-user-static`"))
 }
 
-/// One in which binaries for `target` are run by `qemu`.
-pub fn register(qemu: &Path, target: &Target) -> Result<OwnedFd, Error> {
-    let binfmt = mount()?;
-    let program = interpreter::with_cpu(qemu, &target.cpu).doing(|| format!("prepare {}", qemu.display()))?;
-    let line = target.registration(&format!("/proc/self/fd/{}", program.as_raw_fd()));
-    let register = rustix::fs::openat(&binfmt, "register", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
-    register
-        .map(std::fs::File::from)
-        .map_err(std::io::Error::from)
-        .and_then(|mut file| file.write_all(&line))
-        .doing(|| format!("register {} in the step's binfmt_misc", qemu.display()))?;
-    Ok(binfmt)
+/// One in which binaries for a target will be run by a qemu.
+pub struct Registration {
+    binfmt: OwnedFd,
+    path: PathBuf,
+    qemu: Qemu,
+    target: Target,
+}
+
+impl Registration {
+    /// Opens what is the host's.
+    pub fn open(qemu: &Path, target: &Target) -> Result<Self, Error> {
+        let binfmt = mount()?;
+        let open = Qemu::open(qemu).doing(|| format!("open {}", qemu.display()))?;
+        Ok(Self { binfmt, path: qemu.into(), qemu: open, target: target.clone() })
+    }
+
+    /// Registers it. `before` runs first in each process.
+    pub fn complete(self, before: Option<Before>) -> Result<OwnedFd, Error> {
+        let shown = self.path.display();
+        let program = self.qemu.with_cpu(&self.target.cpu, before).doing(|| format!("prepare {shown}"))?;
+        let line = self.target.registration(&format!("/proc/self/fd/{}", program.as_raw_fd()));
+        let register = rustix::fs::openat(&self.binfmt, "register", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+        register
+            .map(std::fs::File::from)
+            .map_err(std::io::Error::from)
+            .and_then(|mut file| file.write_all(&line))
+            .doing(|| format!("register {shown} in the step's binfmt_misc"))?;
+        Ok(self.binfmt)
+    }
 }

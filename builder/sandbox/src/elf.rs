@@ -6,6 +6,8 @@ use std::path::Path;
 
 /// `PT_LOAD`.
 pub const LOAD: u32 = 1;
+/// `PT_DYNAMIC`: what the dynamic loader reads.
+const DYNAMIC: u32 = 2;
 /// `PT_INTERP`: names the dynamic loader.
 pub const INTERP: u32 = 3;
 /// `PT_NOTE`.
@@ -100,6 +102,34 @@ impl Elf {
     pub fn is_static(&self) -> bool {
         self.segments.iter().all(|s| s.kind != INTERP)
     }
+
+    /// The dynamic loader that a file, whole in `bytes`, asks for.
+    pub fn interpreter<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let segment = self.segments.iter().find(|s| s.kind == INTERP)?;
+        text(bytes, segment.offset)
+    }
+
+    /// The libraries that a file, whole in `bytes`, asks for (DT_NEEDED); none where its tables can't be read.
+    pub fn needed<'b>(&self, bytes: &'b [u8]) -> Option<Vec<&'b [u8]>> {
+        const NEEDED: u64 = 1;
+        const STRTAB: u64 = 5;
+        let Some(segment) = self.segments.iter().find(|s| s.kind == DYNAMIC) else { return Some(Vec::new()) };
+        let start = usize::try_from(segment.offset).ok()?;
+        let table = bytes.get(start..start.checked_add(usize::try_from(segment.file_size).ok()?)?)?;
+        let entries = || table.chunks_exact(16).map(|e| (number(e, 0), number(e, 8))).take_while(|(tag, _)| *tag != 0);
+        let (_, address) = entries().find(|(tag, _)| *tag == STRTAB)?;
+        let texts = self.segments.iter().filter(|s| s.kind == LOAD).find_map(|s| {
+            let inside = address.checked_sub(s.address).filter(|inside| *inside < s.file_size)?;
+            s.offset.checked_add(inside)
+        })?;
+        entries().filter(|(tag, _)| *tag == NEEDED).map(|(_, at)| text(bytes, texts.checked_add(at)?)).collect()
+    }
+}
+
+/// The text that begins there and ends before a zero byte.
+fn text(bytes: &[u8], at: u64) -> Option<&[u8]> {
+    let rest = bytes.get(usize::try_from(at).ok()?..)?;
+    rest.split(|b| *b == 0).next()
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {
@@ -162,6 +192,8 @@ mod tests {
         assert_eq!(elf.machine, HOST);
         assert!(elf.segments.iter().any(|s| s.kind == LOAD));
         let head = std::fs::read("/proc/self/exe").unwrap();
+        assert!(elf.interpreter(&head).unwrap().starts_with(b"/lib"));
+        assert!(elf.needed(&head).unwrap().contains(&&b"libc.so.6"[..]));
         let at = elf.table as usize;
         assert_eq!(head[at..at + PROGRAM_HEADER], elf.segments[0].bytes());
     }
@@ -173,7 +205,11 @@ mod tests {
             if head.len() >= HEADER {
                 head[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
                 head[54..56].copy_from_slice(&56u16.to_le_bytes());
-                let _ = Elf::parse(&head);
+                if let Ok(mut elf) = Elf::parse(&head) {
+                    let kinds = [DYNAMIC, INTERP, LOAD];
+                    elf.segments.iter_mut().enumerate().for_each(|(n, s)| s.kind = kinds[n % 3]);
+                    let _ = (elf.interpreter(&head), elf.needed(&head));
+                }
             }
         }
     }

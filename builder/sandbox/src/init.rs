@@ -8,13 +8,15 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Rlimit, Signal, WaitOptions, WaitStatus};
 use serde::{Deserialize, Serialize};
 
+use crate::binfmt::{self, Registration};
 use crate::child::Status;
 use crate::command;
 use crate::error::{Doing, Error};
 use crate::idmap::IdMap;
+use crate::interpreter::{self, Before};
 use crate::step::{Emulation, Network, Step};
 use crate::walk::Made;
-use crate::{binfmt, channel, root, sys, user};
+use crate::{channel, root, sys, user};
 
 /// What the init tells the runner.
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,7 +65,7 @@ fn start(
 ) -> Result<Status, Error> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // Kept open: the registration lives as long as its mount.
-    let _binfmt = binfmts(step)?;
+    let binfmt = binfmts(step)?;
     let top = if let Some(root) = chroot {
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
         root
@@ -81,6 +83,14 @@ fn start(
         entered?;
         let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
         rustix::fs::open("/", flags, rustix::fs::Mode::empty()).doing(|| "open the step's root".into())?
+    };
+    let _binfmt = match (binfmt, &step.native) {
+        (Some(Binfmt::Opened(registration)), Some(native)) => {
+            let data = native.table()?;
+            Some(registration.complete(Some(Before { code: interpreter::DISPATCHER, data: &data }))?)
+        }
+        (Some(Binfmt::Complete(mount)), _) => Some(mount),
+        _ => None,
     };
     let identity = user::resolve(&top, &step.user)?;
     root::enter_cwd(&top, &step.cwd)?;
@@ -105,17 +115,30 @@ fn start(
     Ok(status)
 }
 
+/// The step's own registrations.
+enum Binfmt {
+    Complete(OwnedFd),
+    /// To be completed in the step's root: a table of what is in it belongs to it.
+    Opened(Registration),
+}
+
 /// Makes the host's binfmt registrations invisible and registers the step's own.
-fn binfmts(step: &Step) -> Result<Option<OwnedFd>, Error> {
+fn binfmts(step: &Step) -> Result<Option<Binfmt>, Error> {
     let own = crate::runner::has_own_user_namespace(step);
     match &step.emulation {
-        Emulation::Private { qemu, target } if own => binfmt::register(qemu, target).map(Some),
+        Emulation::Private { qemu, target } if own => {
+            let registration = Registration::open(qemu, target)?;
+            Ok(Some(match &step.native {
+                Some(_) => Binfmt::Opened(registration),
+                None => Binfmt::Complete(registration.complete(None)?),
+            }))
+        }
         // It would be the machine's.
         Emulation::Private { .. } => {
             Err(Error::Invalid("an emulator can be registered in a step's own user namespace only".into()))
         }
         // What a native step can run must not hang on what somebody has registered; older kernels can't help it.
-        Emulation::None if own => Ok(binfmt::mount().ok()),
+        Emulation::None if own => Ok(binfmt::mount().ok().map(Binfmt::Complete)),
         Emulation::None | Emulation::Registered => Ok(None),
     }
 }

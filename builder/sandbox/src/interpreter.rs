@@ -1,9 +1,12 @@
-//! A qemu that knows its CPU.
+//! A qemu that knows its CPU, and that gives way to native programs.
 //!
 //! binfmt_misc passes no arguments, and `QEMU_CPU` would show in the step's environment and vanish with
 //! `env -i`. So each step's qemu is a copy in memory with a few instructions in front of its entry point that
 //! put `-cpu MODEL` behind `argv[0]`. Nothing of it is in the step's file tree: it works in a `chroot` of the
 //! step's own, and the command can reach no file of the host through it.
+//!
+//! With hybrid emulation the dispatcher (`dispatcher/main.rs`) runs before all that, in the same process: what it does
+//! not turn into a native program costs no second start.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -36,19 +39,43 @@ pub fn in_memory(
     Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// The qemu at `path` with a fixed CPU model.
-pub fn with_cpu(path: &Path, model: &str) -> io::Result<OwnedFd> {
-    let elf = Elf::read(path)?;
-    in_memory("qemu", File::open(path)?, |copy| {
-        let end = copy.seek(SeekFrom::End(0))?;
-        let patch = Patch::of(&elf, end, model)?;
-        copy.seek(SeekFrom::Start(patch.segment.offset))?;
-        copy.write_all(&patch.code)?;
-        copy.seek(SeekFrom::Start(elf.table))?;
-        copy.write_all(&patch.table)?;
-        copy.seek(SeekFrom::Start(24))?;
-        copy.write_all(&patch.segment.address.to_le_bytes())
-    })
+/// The dispatcher's instructions, for the machine that this program was built for.
+pub const DISPATCHER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dispatcher.bin"));
+
+/// What runs before qemu: instructions, called with the initial stack and the address of the data.
+#[derive(Clone, Copy)]
+pub struct Before<'a> {
+    /// For the machine that qemu runs on; position-independent.
+    pub code: &'a [u8],
+    /// What they work on.
+    pub data: &'a [u8],
+}
+
+/// A qemu program of the host, opened.
+pub struct Qemu {
+    elf: Elf,
+    file: File,
+}
+
+impl Qemu {
+    /// Opens the one at `path`.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { elf: Elf::read(path)?, file: File::open(path)? })
+    }
+
+    /// A copy with a fixed CPU model.
+    pub fn with_cpu(&self, model: &str, before: Option<Before>) -> io::Result<OwnedFd> {
+        in_memory("qemu", &self.file, |copy| {
+            let end = copy.seek(SeekFrom::End(0))?;
+            let patch = Patch::of(&self.elf, end, model, before)?;
+            copy.seek(SeekFrom::Start(patch.segment.offset))?;
+            copy.write_all(&patch.code)?;
+            copy.seek(SeekFrom::Start(self.elf.table))?;
+            copy.write_all(&patch.table)?;
+            copy.seek(SeekFrom::Start(24))?;
+            copy.write_all(&patch.segment.address.to_le_bytes())
+        })
+    }
 }
 
 struct Patch {
@@ -59,7 +86,7 @@ struct Patch {
 
 impl Patch {
     /// One more loadable segment behind all others, in place of a header that is only a remark.
-    fn of(elf: &Elf, file_size: u64, model: &str) -> io::Result<Self> {
+    fn of(elf: &Elf, file_size: u64, model: &str, before: Option<Before>) -> io::Result<Self> {
         let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_string());
         if (elf.table as usize) < HEADER {
             return Err(invalid("program headers inside the ELF header"));
@@ -78,7 +105,13 @@ impl Patch {
             .unwrap_or(0);
         let round = |n: u64| n.checked_next_multiple_of(PAGE).ok_or_else(|| invalid("addresses too high"));
         let (offset, address) = (round(file_size)?, round(top)?);
-        let code = entry_code(elf.machine, address, elf.entry, model)?;
+        let code = match before {
+            None => entry_code(elf.machine, address, elf.entry, model)?,
+            Some(before) => {
+                let rest = entry_code(elf.machine, address + CALL as u64, elf.entry, model)?;
+                calling(elf.machine, before, &rest)?
+            }
+        };
         let size = code.len() as u64;
         let segment =
             Segment { kind: LOAD, flags: 5, offset, address, file_size: size, memory_size: size, align: PAGE };
@@ -90,6 +123,60 @@ impl Patch {
         debug_assert_eq!(table.len(), elf.segments.len() * PROGRAM_HEADER);
         Ok(Self { segment, code, table })
     }
+}
+
+/// Length of the instructions that call others first.
+const CALL: usize = 32;
+
+/// `rest`, and before it a call. Three words below the initial stack are left to the function that is called.
+fn calling(machine: u16, before: Before, rest: &[u8]) -> io::Result<Vec<u8>> {
+    let function = (CALL + rest.len()).next_multiple_of(16);
+    let data = (function + before.code.len()).next_multiple_of(16);
+    let mut code = match machine {
+        EM_X86_64 => [
+            &b"\x48\x89\xe7"[..], // mov rdi, rsp
+            b"\x48\x83\xec\x40",  // sub rsp, 64
+            b"\x48\x89\x14\x24",  // mov [rsp], rdx
+            b"\x48\x8d\x35",      // lea rsi, [rip+data]
+            &(data as i32 - 18).to_le_bytes(),
+            b"\xe8", // call function
+            &(function as i32 - 23).to_le_bytes(),
+            b"\x48\x8b\x14\x24", // mov rdx, [rsp]
+            b"\x48\x83\xc4\x40", // add rsp, 64
+            b"\x90",             // nop
+        ]
+        .concat(),
+        EM_AARCH64 => [
+            0x9100_03e9,                                // mov x9, sp
+            0xd101_03ff,                                // sub sp, sp, #64
+            0xf900_03e0,                                // str x0, [sp]
+            0xaa09_03e0,                                // mov x0, x9
+            adr(1, data - 16),                          // adr x1, data
+            0x9400_0000 | ((function as u32 - 20) / 4), // bl function
+            0xf940_03e0,                                // ldr x0, [sp]
+            0x9101_03ff,                                // add sp, sp, #64
+        ]
+        .iter()
+        .flat_map(|w: &u32| w.to_le_bytes())
+        .collect(),
+        _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "no qemu for this machine")),
+    };
+    debug_assert_eq!(code.len(), CALL);
+    if data + before.data.len() > PAGE as usize {
+        // `adr` reaches a megabyte; one segment of this size is more than enough.
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "too much to run before qemu"));
+    }
+    code.extend(rest);
+    code.resize(function, 0);
+    code.extend(before.code);
+    code.resize(data, 0);
+    code.extend(before.data);
+    Ok(code)
+}
+
+/// `adr Xd, #offset`: immlo in bits 30:29, immhi in bits 23:5.
+fn adr(register: u32, offset: usize) -> u32 {
+    0x1000_0000 | ((offset as u32 & 3) << 29) | ((offset as u32 >> 2) << 5) | register
 }
 
 /// Instructions for address `at`, then the two strings. At entry the stack holds argc, argv, 0, envp …; two words
@@ -125,10 +212,6 @@ fn entry_code(machine: u16, at: u64, entry: u64, model: &str) -> io::Result<Vec<
             Ok(code)
         }
         EM_AARCH64 => {
-            // adr Xd, #offset: immlo in bits 30:29, immhi in bits 23:5.
-            let adr = |register: u32, offset: usize| {
-                0x1000_0000 | ((offset as u32 & 3) << 29) | ((offset as u32 >> 2) << 5) | register
-            };
             let jump = (entry.wrapping_sub(at) as i64 - 32) / 4;
             if !(-(1 << 25)..1 << 25).contains(&jump) {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "entry point too far away"));
@@ -229,22 +312,35 @@ mod tests {
             let plain = dir.path().join("plain");
             std::fs::write(&plain, echo(machine)).unwrap();
             let patched = dir.path().join("patched");
-            let mut memory = File::from(with_cpu(&plain, "cortex-a7").unwrap());
-            io::copy(&mut memory, &mut File::create(&patched).unwrap()).unwrap();
-            std::fs::set_permissions(&patched, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-            let output = Command::new(runner)
-                .args(["-0", "first", patched.to_str().unwrap(), "last"])
-                .output()
-                .expect("this test takes qemu-user-static");
-            assert_eq!(String::from_utf8_lossy(&output.stdout), "-cpucort", "{runner}: {output:?}");
-            assert_eq!(output.status.code(), Some(4), "{runner}");
+            // What is called first writes the byte behind it to standard output, or nothing at all.
+            let call: Vec<u8> = if machine == EM_AARCH64 {
+                // mov x0, #1; mov x2, #1; mov x8, #64; svc #0; ret
+                [0xd280_0020_u32, 0xd280_0022, 0xd280_0808, 0xd400_0001, 0xd65f_03c0]
+                    .iter()
+                    .flat_map(|w| w.to_le_bytes())
+                    .collect()
+            } else {
+                // mov edi, 1; mov edx, 1; mov eax, 1; syscall; ret
+                b"\xbf\x01\0\0\0\xba\x01\0\0\0\xb8\x01\0\0\0\x0f\x05\xc3".to_vec()
+            };
+            for (before, printed) in [(None, "-cpucort"), (Some(Before { code: &call, data: b"!" }), "!-cpucort")] {
+                let mut memory = File::from(Qemu::open(&plain).unwrap().with_cpu("cortex-a7", before).unwrap());
+                io::copy(&mut memory, &mut File::create(&patched).unwrap()).unwrap();
+                std::fs::set_permissions(&patched, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+                let output = Command::new(runner)
+                    .args(["-0", "first", patched.to_str().unwrap(), "last"])
+                    .output()
+                    .expect("this test takes qemu-user-static");
+                assert_eq!(String::from_utf8_lossy(&output.stdout), printed, "{runner}: {output:?}");
+                assert_eq!(output.status.code(), Some(4), "{runner}");
+            }
         }
     }
 
     #[test]
     fn what_is_no_qemu_is_refused() {
-        assert!(with_cpu(Path::new("/etc/passwd"), "x").is_err());
-        assert!(with_cpu(Path::new("/nowhere"), "x").is_err());
+        assert!(Qemu::open(Path::new("/etc/passwd")).is_err());
+        assert!(Qemu::open(Path::new("/nowhere")).is_err());
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod init;
 mod interpreter;
 mod mount;
 pub mod names;
+pub mod native;
 pub mod probe;
 mod root;
 pub mod runner;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::emulators::Target;
+use crate::native::Native;
 
 /// One command in one root filesystem.
 ///
@@ -35,6 +36,8 @@ pub struct Step {
     pub isolation: Isolation,
     /// How binaries of another platform are run.
     pub emulation: Emulation,
+    /// With [`Emulation::Private`]: which programs run natively all the same. Its [`Native::mount`] must be one of `mounts`.
+    pub native: Option<Native>,
     /// Host name inside; BuildKit pins `buildkitsandbox` (`executor/oci/spec.go`).
     pub hostname: String,
     /// More lines for `/etc/hosts`: name, address.
@@ -65,6 +68,7 @@ impl Step {
             security: Security::Sandbox,
             isolation: Isolation::UserNamespace,
             emulation: Emulation::None,
+            native: None,
             hostname: "buildkitsandbox".into(),
             extra_hosts: Vec::new(),
             resolv_conf: String::new(),

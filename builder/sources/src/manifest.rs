@@ -169,9 +169,7 @@ pub(crate) fn choose(
     platform: &Platform,
     image: &str,
 ) -> Result<Descriptor> {
-    let mut leaves = Vec::new();
-    let mut budget = MAX_FOLLOWED;
-    collect(from, entries, image, 0, &mut budget, &mut leaves)?;
+    let mut leaves = self::leaves(from, entries, image)?;
     if let [(None, only)] = &leaves[..] {
         return Ok(only.clone());
     }
@@ -194,6 +192,18 @@ pub(crate) fn choose(
     available.sort();
     available.dedup();
     Err(Error::NoPlatform { image: image.into(), wanted: platform.clone(), available })
+}
+
+/// The manifests that descriptors lead to, and the platforms that are declared for them.
+pub(crate) fn leaves(
+    from: &dyn Documents,
+    entries: &[Descriptor],
+    image: &str,
+) -> Result<Vec<(Option<Platform>, Descriptor)>> {
+    let mut leaves = Vec::new();
+    let mut budget = MAX_FOLLOWED;
+    collect(from, entries, image, 0, &mut budget, &mut leaves)?;
+    Ok(leaves)
 }
 
 fn collect(

@@ -154,6 +154,17 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The image for another platform that goes by the same name as the one with this manifest; none where there is
+    /// none. As with [`Self::image`], compare [`Image::platform`]: a sole image is given as it is.
+    pub fn sibling(&self, manifest: &Digest, platform: &Platform) -> Result<Option<Image>> {
+        match &self.inner {
+            Inner::Layout(layout) => layout.sibling(manifest, platform, &self.limits),
+            Inner::Docker(_) | Inner::Rootfs(_) | Inner::Directory => Ok(None),
+        }
+    }
+}
+
 /// How an image of a store is named in messages.
 fn image_name(path: &Path, tag: Option<&str>) -> String {
     match tag {

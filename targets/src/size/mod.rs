@@ -18,10 +18,10 @@ use std::{collections::HashMap, io};
 
 use routerpack_rootfs::{Index, Kind, Tree, path};
 
-use crate::packages::Package;
 pub use duplicates::Duplicate;
 pub use html::{html, write_html};
 pub use report::to_json;
+use routerpack_rootfs::packages::Package;
 pub use tree::{Hierarchy, Node, NodeKind};
 
 /// What was measured.

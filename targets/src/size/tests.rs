@@ -3,7 +3,7 @@ use std::sync::Arc;
 use routerpack_rootfs::{Entry, ScanOptions, Stratum, scan};
 
 use super::*;
-use crate::packages::Manager;
+use routerpack_rootfs::packages::Manager;
 
 fn file(path: &str, size: u64, link_group: u32) -> Entry {
     Entry { size, link_group, ..Entry::new(path.as_bytes(), Kind::File, 0o644) }

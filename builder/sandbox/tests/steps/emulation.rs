@@ -19,7 +19,7 @@ pub const TESTS: &[Test] = &[
     ("missing_emulators_are_told", missing_emulators_are_told),
 ];
 
-const EXIT_0: [u32; 3] = [
+pub const EXIT_0: [u32; 3] = [
     0xe3a0_0000, // mov r0, #0
     0xe3a0_7001, // mov r7, #1
     0xef00_0000, // svc #0
@@ -29,7 +29,7 @@ const MOVW: u32 = 0xe300_0001; // movw r0, #1
 const DMB: u32 = 0xf57f_f05f; // dmb sy
 
 /// Writes the string whose address is at [sp + `offset`].
-fn print(offset: u32) -> Vec<u32> {
+pub fn print(offset: u32) -> Vec<u32> {
     vec![
         0xe59d_1000 | offset, // ldr r1, [sp, #offset]
         0xe3a0_2000,          // mov r2, #0
@@ -43,14 +43,14 @@ fn print(offset: u32) -> Vec<u32> {
     ]
 }
 
-fn program(image: &Image, name: &str, code: &[u32]) {
+pub fn program(image: &Image, name: &str, code: &[u32]) {
     let path = image.base().join("bin").join(name);
     let code: Vec<u8> = code.iter().flat_map(|w| w.to_le_bytes()).collect();
     std::fs::write(&path, tiny_32(elf::EM_ARM, &code)).unwrap();
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
-fn emulation(platform: &str) -> Emulation {
+pub fn emulation(platform: &str) -> Emulation {
     let dirs = emulators::usual_dirs();
     let facts = probe::probe(&std::env::temp_dir()).unwrap();
     let platform = Platform::parse(platform, &emulators::host_platform()).unwrap();

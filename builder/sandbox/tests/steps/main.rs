@@ -5,6 +5,7 @@
 
 mod emulation;
 mod fallbacks;
+mod hybrid;
 mod image;
 mod isolation;
 mod life;
@@ -33,8 +34,16 @@ fn main() {
         return ordinary::as_nobody_main(scenario);
     }
     let filter = args.iter().find(|a| !a.starts_with('-'));
-    let tests: Vec<Test> =
-        [isolation::TESTS, emulation::TESTS, mounts::TESTS, life::TESTS, ordinary::TESTS, fallbacks::TESTS].concat();
+    let tests: Vec<Test> = [
+        isolation::TESTS,
+        emulation::TESTS,
+        hybrid::TESTS,
+        mounts::TESTS,
+        life::TESTS,
+        ordinary::TESTS,
+        fallbacks::TESTS,
+    ]
+    .concat();
     if args.iter().any(|a| a == "--list") {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
         return;

@@ -59,11 +59,39 @@ impl Layout {
         platform: &Platform,
         limits: &Limits,
     ) -> Result<Image> {
-        let name = image_name(&self.path, tag);
         let entries = match digest {
             Some(digest) => vec![self.descriptor(digest)?],
             None => self.entries(tag)?,
         };
+        self.of(entries, image_name(&self.path, tag), platform, limits)
+    }
+
+    /// The image for another platform out of the index, or the entries of one name, that lists a manifest.
+    pub fn sibling(self: &Arc<Self>, manifest: &Digest, platform: &Platform, limits: &Limits) -> Result<Option<Image>> {
+        let all = &self.index.manifests;
+        let name = image_name(&self.path, None);
+        for entry in all {
+            let family: Vec<Descriptor> = match entry.is_index() {
+                true => vec![entry.clone()],
+                false => all.iter().filter(|e| !e.is_index() && names(e) == names(entry)).cloned().collect(),
+            };
+            if manifest::leaves(&**self, &family, &name)?.iter().any(|(_, leaf)| leaf.digest == *manifest) {
+                return match self.of(family, name, platform, limits) {
+                    Err(Error::NoPlatform { .. }) => Ok(None),
+                    other => other.map(Some),
+                };
+            }
+        }
+        Ok(None)
+    }
+
+    fn of(
+        self: &Arc<Self>,
+        entries: Vec<Descriptor>,
+        name: String,
+        platform: &Platform,
+        limits: &Limits,
+    ) -> Result<Image> {
         let chosen = match &entries[..] {
             // A sole image is taken whatever platform it declares.
             [only] if !only.is_index() => only.clone(),

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use routerpack_rootfs::{Entry, Kind, path};
+use crate::{Entry, Kind, path};
 
 use super::{Manager, Package, PackagesError, Reader, lines};
 

@@ -3,7 +3,7 @@
 //! The letters are those of apk-tools (`src/package.c` and `apk_db_fdb_read` in `src/database.c`): `P` name, `V` version,
 //! `A` architecture, `F` a directory without leading slash, `R` a file in it; others (checksums, owners) don't matter here.
 
-use routerpack_rootfs::path;
+use crate::path;
 
 use super::{Manager, Package, PackagesError, Reader, lines};
 

@@ -1,8 +1,9 @@
 use std::{fs, os::unix::fs::symlink, path::Path, sync::Arc};
 
 use proptest::prelude::*;
-use routerpack_rootfs::{ScanOptions, Stratum, scan};
 use tempfile::TempDir;
+
+use crate::{ScanOptions, Stratum, scan};
 
 use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use routerpack_rootfs::{Index, Kind, path};
+use crate::{Index, Kind, path};
 
 /// Most different directories that paths are looked up in: symbolic links make a look-up dear.
 const MAX_DIRS: usize = 100_000;

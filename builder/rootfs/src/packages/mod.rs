@@ -9,7 +9,7 @@ mod dpkg;
 
 use std::io;
 
-use routerpack_rootfs::{Entry, Kind, Tree, path};
+use crate::{Entry, Kind, Tree, path};
 
 use claims::Claims;
 
