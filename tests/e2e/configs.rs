@@ -157,7 +157,7 @@ fn what_buildkit_refuses_is_refused() {
         ("HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD"),
         ("HEALTHCHECK --interval=999us CMD x", "Interval \"interval\" cannot be less than 1ms"),
         ("HEALTHCHECK --timeout=-1s CMD x", "Interval \"timeout\" cannot be less than 1ms"),
-        ("HEALTHCHECK --timeout=5 CMD x", "such as 30s"),
+        ("HEALTHCHECK --timeout=5 CMD x", "did you mean 5s?"),
         ("HEALTHCHECK --retries=-1 CMD x", "--retries cannot be negative (-1)"),
         ("ONBUILD", "ONBUILD requires at least one argument"),
         ("ONBUILD ONBUILD RUN x", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"),
