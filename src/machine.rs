@@ -61,8 +61,8 @@ pub fn user_name() -> Option<String> {
 }
 
 /// What steps can have here.
-pub fn host(cache: &Cache) -> Host {
-    let kept = Arc::new(Kept::of(cache));
+pub fn host(cache: &Arc<Cache>) -> Host {
+    let kept = Arc::new(Kept(cache.clone()));
     let find = || {
         let dirs = emulator_dirs();
         let found = emulators::find(&dirs);

@@ -47,7 +47,7 @@ fn serve() -> std::io::Result<()> {
                 (Some(fd), _) => Some(fd),
                 (None, null) => null.ok(),
             };
-            let (result, leaving) = run(&step, stdin, &caller);
+            let result = run(&step, stdin, &caller);
             // Who reads the command's output waits for its end.
             if let Ok(null) = rustix::fs::open("/dev/null", rustix::fs::OFlags::WRONLY, rustix::fs::Mode::empty()) {
                 let _ = (rustix::stdio::dup2_stdout(&null), rustix::stdio::dup2_stderr(&null));
@@ -60,9 +60,7 @@ fn serve() -> std::io::Result<()> {
                 },
             );
             // The kernel takes tens of milliseconds to undo an overlay, and the caller has better things to do.
-            if let Some(init) = leaving {
-                let _ = rustix::process::waitpid(Some(init), WaitOptions::empty());
-            }
+            let _ = rustix::process::wait(WaitOptions::empty());
             sent
         }
         Request::Probe(question) => channel::send(&caller, &Answer::Facts(Box::new(probe::answer(&question)))),
@@ -96,14 +94,8 @@ pub(crate) fn has_own_user_namespace(step: &Step) -> bool {
 pub(crate) const BASE: libc::c_int =
     libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP;
 
-/// How the step ended, and its init where that has nothing left to do but to die: nothing of the step writes any more.
-fn run(step: &Step, stdin: Option<OwnedFd>, caller: &OwnedFd) -> (Result<Status, Error>, Option<Pid>) {
-    let mut leaving = None;
-    let result = run_with(step, stdin, caller, &mut leaving);
-    (result, leaving)
-}
-
-fn run_with(step: &Step, stdin: Option<OwnedFd>, caller: &OwnedFd, leaving: &mut Option<Pid>) -> Result<Status, Error> {
+/// How the step ended. Its init may have been left to die: nothing of the step writes any more.
+fn run(step: &Step, stdin: Option<OwnedFd>, caller: &OwnedFd) -> Result<Status, Error> {
     // A step with hundreds of layers holds a descriptor for each.
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -137,7 +129,7 @@ fn run_with(step: &Step, stdin: Option<OwnedFd>, caller: &OwnedFd, leaving: &mut
         end(init);
         return Err(Error::Lost(format!("the step's init: {e}")));
     }
-    let (result, made) = follow(init, &events, &orders_end, caller, leaving);
+    let (result, made) = follow(init, &events, &orders_end, caller);
     if step.terminal {
         // Take the terminal back from the command's process group.
         let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdout(), rustix::process::getpgrp());
@@ -182,13 +174,7 @@ pub(crate) fn end(init: Pid) {
 }
 
 /// Passes events to the caller and orders to the init until the step is over.
-fn follow(
-    init: Pid,
-    events: &OwnedFd,
-    orders: &OwnedFd,
-    caller: &OwnedFd,
-    leaving: &mut Option<Pid>,
-) -> (Result<Status, Error>, Vec<Made>) {
+fn follow(init: Pid, events: &OwnedFd, orders: &OwnedFd, caller: &OwnedFd) -> (Result<Status, Error>, Vec<Made>) {
     let mut made = Vec::new();
     let mut result = None;
     let mut killed = false;
@@ -233,7 +219,6 @@ fn follow(
         }
     }
     if let Some(Ok(status)) = result {
-        *leaving = Some(init);
         return (Ok(status), made);
     }
     let status = rustix::process::waitpid(Some(init), WaitOptions::empty());
