@@ -9,6 +9,7 @@ use routerpack_frontends::dockerfile::{
     Diagnostic, Dockerfile, LineRange, Severity,
     lint::{self, CHECK_ARGUMENT, Lint},
     lower::{self, Context, Options, ResolveError, ResolvedImage, Resolver},
+    parse_bool,
 };
 use routerpack_graph::{Constraints, Definition, Platform, pb, source::Local};
 use routerpack_targets::profile::Profile;
@@ -60,11 +61,8 @@ impl FromStr for Call {
                 Some(("format", "json")) => call.json = true,
                 Some(("format", "" | "text")) => call.json = false,
                 Some(("ignorestatus", value)) => {
-                    call.ignore_status = match value.to_ascii_lowercase().as_str() {
-                        "1" | "t" | "true" => true,
-                        "0" | "f" | "false" => false,
-                        _ => return Err(format!("ignorestatus={value} is neither true nor false")),
-                    }
+                    let wrong = || format!("ignorestatus={value} is neither true nor false");
+                    call.ignore_status = parse_bool(&value.to_ascii_lowercase()).ok_or_else(wrong)?;
                 }
                 Some(_) => return Err(format!("invalid field for call: {field}")),
                 None if named => return Err(format!("more than one method: {text}")),

@@ -107,13 +107,17 @@ pub fn platform_named(text: Option<&str>) -> Result<Option<Platform>, Failure> {
     text.map(|text| Platform::parse(text, &self::platform()).map_err(Failure::usage)).transpose()
 }
 
+/// Bytes that are free on a directory's disk for this user.
+pub fn free(dir: &Path) -> std::io::Result<u64> {
+    statvfs(dir).map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize)).map_err(Into::into)
+}
+
 /// Bytes that an archive may take in a directory while it is read: at most 64 GiB, and never the last tenth of what is
 /// free there, since what a small file inflates to is known only when it is there.
 pub fn room(dir: &Path) -> u64 {
     const MOST: u64 = 64 << 30;
     // the cache may not be there yet
-    let free =
-        dir.ancestors().find_map(|dir| statvfs(dir).ok()).map_or(MOST, |fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+    let free = dir.ancestors().find_map(|dir| free(dir).ok()).unwrap_or(MOST);
     (free - free / 10).min(MOST)
 }
 

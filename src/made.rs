@@ -18,9 +18,10 @@ use routerpack_builder::{Cache, Part, Rootfs, Strata, StratumId};
 use routerpack_graph::{Digest, ImageConfig};
 use routerpack_rootfs::{Content, Stamp};
 use routerpack_targets::{self as targets, Compression, Format, Layers, Summary, Warnings};
-use rustix::fs::statvfs;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+use crate::machine;
 
 /// Raised when the same key gives other bytes than before.
 const VERSION: u32 = 1;
@@ -192,7 +193,7 @@ pub fn keep(cache: &Cache, key: &OsStr) -> io::Result<()> {
     let made = known.places.iter().find(|made| is_it(made, &meta)).ok_or_else(not_it)?;
     let folder = cache.path("archives");
     fs::create_dir_all(&folder)?;
-    let free = statvfs(&folder).map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize))?;
+    let free = machine::free(&folder)?;
     make_room(&folder, made.size, MAX_KEPT.min(free / MAX_KEPT_PART))?;
 
     let temp = cache.temp_path();
