@@ -128,12 +128,6 @@ pub(crate) struct Found<T> {
 /// More boots than this are not remembered; what the forgotten ones made is made again.
 const MAX_BOOTS: usize = 500;
 
-/// How the name of a run's folder begins until the run has locked it.
-const STARTING: &str = "starting-";
-
-/// The age from which such a folder counts as left behind.
-const STILLBORN: Duration = Duration::from_secs(60);
-
 /// How often a lock is asked for that may be held for long.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -386,18 +380,22 @@ impl Cache {
         self.write(SYNCED, &serde_json::to_vec(&all[surplus..])?)
     }
 
+    /// Removes what dead runs have left: the folders that nobody has locked, while no run starts.
     fn clear_dead_runs(&self) {
-        let Ok(entries) = fs::read_dir(self.dir.join("tmp")) else { return };
-        for entry in entries.flatten().filter(|e| e.path() != self.run) {
-            let path = entry.path();
-            let Ok(file) = fs::File::open(&path) else { continue };
-            // One that isn't locked yet, see `new_run`.
-            let starts = entry.file_name().as_bytes().starts_with(STARTING.as_bytes());
-            let old =
-                || file.metadata().and_then(|m| m.modified()).is_ok_and(|t| t.elapsed().is_ok_and(|a| a > STILLBORN));
-            if (!starts || old()) && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                let _ = fs::remove_dir_all(&path);
-            }
+        let tmp = self.dir.join("tmp");
+        let Ok(gate) = fs::File::open(&tmp) else { return };
+        if flock(&gate, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return; // one starts just now; another one will clear
+        }
+        let Ok(entries) = fs::read_dir(&tmp) else { return };
+        let others = entries.flatten().map(|entry| entry.path()).filter(|path| *path != self.run);
+        let dead: Vec<(PathBuf, fs::File)> = others
+            .filter_map(|path| fs::File::open(&path).ok().map(|file| (path, file)))
+            .filter(|(_, file)| flock(file, FlockOperation::NonBlockingLockExclusive).is_ok())
+            .collect();
+        drop(gate);
+        for (path, _lock) in dead {
+            let _ = fs::remove_dir_all(&path);
         }
     }
 }
@@ -409,15 +407,16 @@ impl Drop for Cache {
     }
 }
 
-/// Makes a run's folder and locks it. It gets its name when it is locked: until then, another run could
-/// take it for one that a killed run has left.
+/// Makes a run's folder and locks it. Until it is locked, another run could take it for one that a killed run has left,
+/// so none may clear meanwhile.
 fn new_run(dir: &Path) -> io::Result<(PathBuf, fs::File)> {
-    let name = format!("{}-{}", std::process::id(), unix_nanos());
-    let (starting, run) = (dir.join("tmp").join(format!("{STARTING}{name}")), dir.join("tmp").join(name));
-    fs::DirBuilder::new().mode(0o700).create(&starting)?;
-    let lock = fs::File::open(&starting)?;
+    let tmp = dir.join("tmp");
+    let gate = fs::File::open(&tmp)?;
+    retry(|| flock(&gate, FlockOperation::LockShared))?;
+    let run = tmp.join(format!("{}-{}", std::process::id(), unix_nanos()));
+    fs::DirBuilder::new().mode(0o700).create(&run)?;
+    let lock = fs::File::open(&run)?;
     retry(|| flock(&lock, FlockOperation::LockExclusive))?;
-    fs::rename(&starting, &run)?;
     Ok((run, lock))
 }
 
@@ -491,12 +490,25 @@ mod tests {
         let dead = dir.path().join("tmp/999-1");
         fs::create_dir(&dead).unwrap();
         fs::create_dir(dead.join("0")).unwrap();
-        let just_starting = dir.path().join("tmp/starting-998-1");
-        fs::create_dir(&just_starting).unwrap();
         let _second = open(dir.path());
         assert!(kept.is_dir());
-        assert!(just_starting.is_dir());
         assert!(!dead.exists());
+    }
+
+    #[test]
+    fn a_run_that_starts_is_not_taken_for_a_dead_one() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(open(dir.path()));
+        let starting = dir.path().join("tmp/998-1");
+        let gate = fs::File::open(dir.path().join("tmp")).unwrap();
+        flock(&gate, FlockOperation::LockShared).unwrap();
+        fs::create_dir(&starting).unwrap();
+        drop(open(dir.path()));
+        assert!(starting.is_dir());
+        // killed before it had its lock
+        drop(gate);
+        drop(open(dir.path()));
+        assert!(!starting.exists());
     }
 
     #[test]
